@@ -1,0 +1,1 @@
+//! The BGP speaker: bytes to messages to session to RIB to route changes

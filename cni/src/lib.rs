@@ -1,0 +1,1 @@
+//! The CNI plugin: request, daemon, veth, result

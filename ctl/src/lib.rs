@@ -1,0 +1,1 @@
+//! tortiectl: state and reasons for people and scripts

@@ -1,0 +1,1 @@
+//! Pools and nodes to blocks to addresses

@@ -1,0 +1,1 @@
+//! The daemon tortie-node and the router tortie-bgp: composition only
