@@ -1,1 +1,12 @@
-//! Objects to model to program to plan to kernel: routes and nftables policy of one node
+//! Objects to model to program to plan to kernel: routes and nftables policy of one node.
+//!
+//! ```text
+//! ingest -> model -> compile -> program -> reconcile -> kernel
+//! ```
+//!
+//! Everything but `kernel` is pure: values in, values out. `kernel` needs the feature `io`.
+
+#[cfg(feature = "io")]
+pub mod kernel;
+pub mod model;
+pub mod reconcile;

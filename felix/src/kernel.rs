@@ -1,0 +1,6 @@
+//! The only part of this crate that talks to the kernel: netlink sockets and `/proc/sys`.
+//!
+//! Every module takes a value that a core made, and gives back facts or errors; it decides
+//! nothing that a core could decide.
+
+pub mod socket;

@@ -1,0 +1,3 @@
+//! (desired, observed) -> what to write, in order. Pure: the same two values give the same plan.
+
+pub mod route;
