@@ -1,0 +1,177 @@
+//! Which configurations can work.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{NeighborConfig, SpeakerConfig};
+
+/// Hold times of 1 and 2 seconds are forbidden (RFC 4271 section 4.2).
+const HOLD_TIME_SECS_MIN: u16 = 3;
+/// The restart time has 12 bits on the wire (RFC 4724 section 3).
+const RESTART_TIME_SECS_MAX: u16 = 4095;
+
+/// A field that cannot work, and what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{field}: {problem}; {remedy}")]
+pub struct ConfigError {
+    /// The field, with the neighbor's name if it is one of a neighbor.
+    pub field: String,
+    /// What is wrong with it.
+    pub problem: String,
+    /// What to write instead.
+    pub remedy: String,
+}
+
+/// All that is wrong with a configuration; never empty.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub struct ConfigErrors(pub Vec<ConfigError>);
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let errors: Vec<String> = self.0.iter().map(ConfigError::to_string).collect();
+        f.write_str(&errors.join("\n"))
+    }
+}
+
+fn error(field: &str, problem: impl Into<String>, remedy: impl Into<String>) -> ConfigError {
+    ConfigError { field: field.to_owned(), problem: problem.into(), remedy: remedy.into() }
+}
+
+impl SpeakerConfig {
+    /// Nothing if the configuration can work.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, neighbors included.
+    pub fn check(&self) -> Result<(), ConfigErrors> {
+        let mut errors = self.check_own_fields();
+        for neighbor in &self.neighbors {
+            errors.extend(neighbor.check(self.asn).err().into_iter().flat_map(|found| found.0));
+        }
+        errors.extend(self.check_unique());
+        if errors.is_empty() { Ok(()) } else { Err(ConfigErrors(errors)) }
+    }
+
+    fn check_own_fields(&self) -> Vec<ConfigError> {
+        let mut errors = Vec::new();
+        if self.asn == 0 {
+            errors.push(asn_zero("asn"));
+        }
+        errors.extend(check_hold_time("hold_time_secs", self.hold_time_secs));
+        if self.multipath_max == 0 {
+            errors.push(error("multipath_max", "0 leaves no next hop", "give at least 1"));
+        }
+        let restart_time_secs = self.graceful_restart.map_or(0, |restart| restart.restart_time_secs);
+        if restart_time_secs > RESTART_TIME_SECS_MAX {
+            let problem = format!("{restart_time_secs} does not fit the 12 bits of the OPEN");
+            let remedy = format!("give at most {RESTART_TIME_SECS_MAX}");
+            errors.push(error("graceful_restart.restart_time_secs", problem, remedy));
+        }
+        errors
+    }
+
+    fn check_unique(&self) -> Vec<ConfigError> {
+        let mut errors = Vec::new();
+        let (mut addresses, mut names) = (BTreeSet::new(), BTreeSet::new());
+        for neighbor in &self.neighbors {
+            if !addresses.insert(neighbor.address) {
+                let problem = format!("{} is the address of another neighbor too", neighbor.address);
+                errors.push(error(&neighbor.field("address"), problem, "keep one session for each address"));
+            }
+            if !names.insert(&neighbor.name) {
+                errors.push(error(
+                    &neighbor.field("name"),
+                    "two neighbors have this name",
+                    "name each differently",
+                ));
+            }
+        }
+        errors
+    }
+}
+
+impl NeighborConfig {
+    /// Nothing if a session with this neighbor can work; `local_asn` is our AS.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, apart from clashes with other neighbors.
+    pub fn check(&self, local_asn: u32) -> Result<(), ConfigErrors> {
+        let mut errors = self.check_addresses();
+        if self.remote_asn == 0 {
+            errors.push(asn_zero(&self.field("remote_asn")));
+        }
+        if let Some(hold_time_secs) = self.hold_time_secs {
+            errors.extend(check_hold_time(&self.field("hold_time_secs"), hold_time_secs));
+        }
+        if self.connect_retry_secs == 0 {
+            let field = self.field("connect_retry_secs");
+            errors.push(error(&field, "0 would dial without pause", "give at least 1"));
+        }
+        if self.port == 0 {
+            errors.push(error(&self.field("port"), "0 is no port", "leave it out for 179"));
+        }
+        if self.families.is_empty() {
+            let remedy = "leave it out for both families";
+            errors.push(error(&self.field("families"), "a session needs a family", remedy));
+        }
+        if self.ebgp_multihop == Some(0) || (self.ebgp_multihop.is_some() && self.remote_asn == local_asn) {
+            let problem = "it is for external neighbors and at least 1";
+            errors.push(error(&self.field("ebgp_multihop"), problem, "leave it out or correct remote_asn"));
+        }
+        if errors.is_empty() { Ok(()) } else { Err(ConfigErrors(errors)) }
+    }
+
+    fn check_addresses(&self) -> Vec<ConfigError> {
+        let mut errors = Vec::new();
+        if !is_host_address(self.address) {
+            let problem = format!("{} is no host's address", self.address);
+            errors.push(error(&self.field("address"), problem, "give the neighbor's unicast address"));
+        }
+        if let Some(local) = self.local_address {
+            if local.is_ipv4() != self.address.is_ipv4() || local == self.address || !is_host_address(local) {
+                let problem = format!("{local} cannot reach {}", self.address);
+                let remedy = "give an address of this machine of the neighbor's family, or leave it out";
+                errors.push(error(&self.field("local_address"), problem, remedy));
+            }
+        }
+        let next_hops = [
+            ("next_hop_ipv4", self.next_hop_ipv4.map(IpAddr::V4)),
+            ("next_hop_ipv6", self.next_hop_ipv6.map(IpAddr::V6)),
+        ];
+        for (field, next_hop) in next_hops {
+            if let Some(next_hop) = next_hop.filter(|address| !is_host_address(*address)) {
+                let problem = format!("{next_hop} is no host's address");
+                errors.push(error(&self.field(field), problem, "give a unicast address of this machine"));
+            }
+        }
+        errors
+    }
+
+    fn field(&self, field: &str) -> String {
+        format!("neighbors.{}.{field}", self.name)
+    }
+}
+
+fn asn_zero(field: &str) -> ConfigError {
+    error(field, "AS 0 is reserved (RFC 7607)", "give the AS number")
+}
+
+fn check_hold_time(field: &str, secs: u16) -> Option<ConfigError> {
+    let is_bad = (1..HOLD_TIME_SECS_MIN).contains(&secs);
+    is_bad.then(|| {
+        let problem = format!("{secs} is forbidden (RFC 4271)");
+        error(field, problem, format!("give 0 for no keepalives or at least {HOLD_TIME_SECS_MIN}"))
+    })
+}
+
+/// Whether packets can be sent to it as to one host.
+pub(crate) fn is_host_address(address: IpAddr) -> bool {
+    let is_special = address.is_unspecified() || address.is_multicast() || address.is_loopback();
+    let is_other = match address {
+        IpAddr::V4(v4) => v4.octets()[0] == 0 || v4.is_broadcast(),
+        IpAddr::V6(v6) => v6.to_ipv4_mapped().is_some(),
+    };
+    !is_special && !is_other
+}
