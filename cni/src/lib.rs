@@ -9,4 +9,6 @@
 //! | `client`, `netns` *(io)* | the daemon's socket; carrying a plan out by netlink |
 
 pub mod protocol;
+pub mod request;
 pub mod response;
+pub mod veth;
