@@ -9,4 +9,5 @@
 #[cfg(feature = "io")]
 pub mod kernel;
 pub mod model;
+pub mod program;
 pub mod reconcile;
