@@ -34,9 +34,7 @@ pub use notification::Notification;
 pub use open::{AS_TRANS, Open};
 pub use route_refresh::{RouteRefresh, RouteRefreshKind};
 pub use router_id::RouterId;
-pub use update::{
-    Announcement, AttributesTooLarge, NextHop, Update, encode_end_of_rib, encode_withdrawn,
-};
+pub use update::{Announcement, AttributesTooLarge, NextHop, Update, encode_end_of_rib, encode_withdrawn};
 
 use bytes::Bytes;
 use header::MessageType;

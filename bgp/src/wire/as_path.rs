@@ -1,6 +1,10 @@
 //! The AS path.
 
+mod codec;
+
 use std::fmt;
+
+pub(super) use codec::put_asn;
 
 /// How the AS numbers of a segment belong together (RFC 4271 section 4.3, RFC 5065).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,7 +20,7 @@ pub enum SegmentKind {
 }
 
 impl SegmentKind {
-    pub(super) fn code(self) -> u8 {
+    fn code(self) -> u8 {
         match self {
             Self::Set => 1,
             Self::Sequence => 2,
@@ -25,7 +29,7 @@ impl SegmentKind {
         }
     }
 
-    pub(super) fn from_code(code: u8) -> Option<Self> {
+    fn from_code(code: u8) -> Option<Self> {
         [Self::Set, Self::Sequence, Self::ConfedSequence, Self::ConfedSet]
             .into_iter()
             .find(|kind| kind.code() == code)
@@ -54,7 +58,7 @@ pub struct AsPath {
 }
 
 /// A segment's length is one octet on the wire.
-pub(super) const SEGMENT_ASNS_MAX: usize = 255;
+const SEGMENT_ASNS_MAX: usize = 255;
 
 impl AsPath {
     /// A path of one sequence; the empty path if there are no ASes.

@@ -1,9 +1,21 @@
 //! Path attributes: what a route says about itself, beside prefix and next hop.
 
+mod decode;
+mod encode;
+mod kind;
+mod raw;
+mod value;
+
 use std::fmt;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+
+pub(super) use decode::Draft;
+pub(super) use encode::{MP_FLAGS, encode, put_attribute};
+pub(super) use kind::code;
+pub(super) use raw::RawAttribute;
+pub(super) use value::is_ipv4_host;
 
 use super::{AsPath, Community, ExtendedCommunity, LargeCommunity, RouterId};
 

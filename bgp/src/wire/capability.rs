@@ -168,10 +168,9 @@ fn put_family(out: &mut BytesMut, afi: u16, safi: u8) {
 impl ExtendedNextHop {
     fn decode_all(value: &[u8]) -> Option<Vec<Self>> {
         let (triples, rest) = value.as_chunks::<6>();
-        let decode = |&[a, b, c, d, e, f]: &[u8; 6]| Self {
-            afi: u16::from_be_bytes([a, b]),
-            safi: u16::from_be_bytes([c, d]),
-            next_hop_afi: u16::from_be_bytes([e, f]),
+        let decode = |triple: &[u8; 6]| {
+            let word = |at: usize| u16::from_be_bytes([triple[at], triple[at + 1]]);
+            Self { afi: word(0), safi: word(2), next_hop_afi: word(4) }
         };
         rest.is_empty().then(|| triples.iter().map(decode).collect())
     }

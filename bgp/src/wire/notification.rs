@@ -121,17 +121,17 @@ impl Notification {
         Self::new(HOLD_TIMER, 0)
     }
 
-    /// 5/1: a message that does not belong into OpenSent (RFC 6608).
+    /// 5/1: a message that does not belong into `OpenSent` (RFC 6608).
     pub fn unexpected_in_open_sent(kind: u8) -> Self {
         Self::with_data(FSM, 1, &[kind])
     }
 
-    /// 5/2: a message that does not belong into OpenConfirm (RFC 6608).
+    /// 5/2: a message that does not belong into `OpenConfirm` (RFC 6608).
     pub fn unexpected_in_open_confirm(kind: u8) -> Self {
         Self::with_data(FSM, 2, &[kind])
     }
 
-    /// 5/3: a message that does not belong into Established (RFC 6608).
+    /// 5/3: a message that does not belong into `Established` (RFC 6608).
     pub fn unexpected_in_established(kind: u8) -> Self {
         Self::with_data(FSM, 3, &[kind])
     }
@@ -218,7 +218,8 @@ impl Notification {
     /// What the operator of the other side says (RFC 9003), with control characters escaped;
     /// hexadecimal if it is not text.
     pub fn shutdown_text(&self) -> Option<String> {
-        let has_text = self.code == CEASE && [CEASE_ADMIN_SHUTDOWN, CEASE_ADMIN_RESET].contains(&self.subcode);
+        let has_text =
+            self.code == CEASE && [CEASE_ADMIN_SHUTDOWN, CEASE_ADMIN_RESET].contains(&self.subcode);
         let (&length, rest) = self.data.split_first().filter(|_| has_text)?;
         let text = rest.get(..usize::from(length))?;
         match std::str::from_utf8(text) {

@@ -1,10 +1,16 @@
 //! The UPDATE message (RFC 4271 section 4.3, RFC 4760) and what it means after RFC 7606.
 
+mod decode;
+mod encode;
+mod mp;
+
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
+
+pub use encode::{encode_end_of_rib, encode_withdrawn};
 
 use super::{AttributeFault, Attributes, Family};
 
@@ -75,8 +81,3 @@ pub struct AttributesTooLarge {
     /// The greatest length that the peer takes, in octets.
     pub message_len_max: usize,
 }
-
-mod decode;
-mod encode;
-
-pub use encode::{encode_end_of_rib, encode_withdrawn};
