@@ -1,1 +1,19 @@
-//! Pools and nodes to blocks to addresses
+//! Pools and nodes to blocks to addresses.
+//!
+//! ```text
+//! pools + nodes + block status ──▶ plan ──▶ IPBlock objects        (the service decides)
+//! IPBlock objects + kernel facts ──▶ local ──▶ addresses, status   (the node uses)
+//! ```
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`block`] | one block's addresses: assign, release, cooldown |
+//! | [`local`] | the node's side: its blocks, assign by pool, restore from the kernel's facts |
+//! | [`pool`] | IPPool objects read into checked values |
+//! | [`owner`], [`moment`] | whom an address serves; wall-clock time as the cores are told it |
+
+pub mod block;
+pub mod local;
+pub mod moment;
+pub mod owner;
+pub mod pool;
