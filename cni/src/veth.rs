@@ -35,9 +35,10 @@ pub fn host_interface_name(attachment: &Attachment) -> String {
 
 /// Link-layer address of an attachment's pod end: unicast, locally administered.
 pub fn pod_mac(attachment: &Attachment) -> MacAddress {
-    let [a, b, c, d, e, f, ..] =
-        hash(&["mac", &attachment.network, &attachment.container_id, &attachment.ifname]);
-    MacAddress([(a & 0xfc) | 0x02, b, c, d, e, f])
+    let hash = hash(&["mac", &attachment.network, &attachment.container_id, &attachment.ifname]);
+    let mut octets = *hash.first_chunk().expect("a hash has 32 bytes");
+    octets[0] = (octets[0] & 0xfc) | 0x02;
+    MacAddress(octets)
 }
 
 /// What a network is called in an alias; its own name may be too long.
@@ -217,6 +218,53 @@ impl PodSide {
     }
 }
 
+/// A pod's end as the kernel has it; the default is one that does not exist.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// Link-layer address.
+    pub mac: Option<MacAddress>,
+    /// MTU in bytes.
+    pub mtu: Option<u32>,
+    /// Whether it is up.
+    pub is_up: bool,
+    /// All addresses on it, link-local ones among them.
+    pub addresses: BTreeSet<IpAddr>,
+    /// Its permanent neighbour entries.
+    pub neighbours: BTreeSet<(IpAddr, MacAddress)>,
+    /// Its routes in the main table.
+    pub routes: BTreeSet<PodRoute>,
+}
+
+impl PodSide {
+    /// What is missing or wrong in the kernel, one line each; what is there beyond the plan is the
+    /// pod's own affair.
+    pub fn differences(&self, mac: MacAddress, observed: &Observed) -> Vec<String> {
+        if *observed == Observed::default() {
+            return vec![format!("{} is gone", self.interface)];
+        }
+        let mut found = Vec::new();
+        let mut expect = |holds: bool, text: String| found.extend((!holds).then_some(text));
+        expect(observed.mac == Some(mac), format!("link-layer address is not {mac}"));
+        expect(observed.mtu == Some(self.mtu), format!("MTU is not {}", self.mtu));
+        expect(observed.is_up, format!("{} is down", self.interface));
+        for address in &self.addresses {
+            expect(observed.addresses.contains(address), format!("address {address} is missing"));
+        }
+        for (address, mac) in &self.neighbours {
+            let holds = observed.neighbours.contains(&(*address, *mac));
+            expect(holds, format!("neighbour {address} is not permanently {mac}"));
+        }
+        for route in &self.routes {
+            let via = route.gateway.map(|gateway| format!(" via {gateway}")).unwrap_or_default();
+            expect(
+                observed.routes.contains(route),
+                format!("route to {}{via} is missing", route.destination),
+            );
+        }
+        found
+    }
+}
+
 fn refuse_nonsense(grant: &Grant) -> Result<(), CniError> {
     let refuse = |what: &str| {
         Err(CniError::new(ErrorCode::DECODING_FAILURE, "the daemon's answer makes no sense")
@@ -282,7 +330,8 @@ fn hash(parts: &[&str]) -> [u8; 32] {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
 }
 
 #[cfg(test)]

@@ -115,6 +115,50 @@ fn one_family_alone_leaves_the_other_alone() {
 }
 
 #[test]
+fn every_difference_is_named() {
+    let side = PodSide::of("eth0", &grant(&[V4], 1500), Wishes::default()).unwrap();
+    let mac = MacAddress([2, 0, 0, 0, 0, 1]);
+    let whole = Observed {
+        mac: Some(mac),
+        mtu: Some(1500),
+        is_up: true,
+        addresses: BTreeSet::from([V4.0.parse().unwrap(), "fe80::1".parse().unwrap()]),
+        neighbours: side.neighbours.clone(),
+        routes: side.routes.iter().cloned().collect(),
+    };
+    // (what changed, the observed state, expected differences)
+    let cases = [
+        ("nothing", whole.clone(), vec![]),
+        ("no interface", Observed::default(), vec!["eth0 is gone"]),
+        ("down", Observed { is_up: false, ..whole.clone() }, vec!["eth0 is down"]),
+        ("MTU", Observed { mtu: Some(1400), ..whole.clone() }, vec!["MTU is not 1500"]),
+        (
+            "link-layer address",
+            Observed { mac: Some(HOST_MAC), ..whole.clone() },
+            vec!["link-layer address is not 02:00:00:00:00:01"],
+        ),
+        (
+            "address",
+            Observed { addresses: BTreeSet::new(), ..whole.clone() },
+            vec!["address 10.1.2.3 is missing"],
+        ),
+        (
+            "neighbour",
+            Observed { neighbours: BTreeSet::from([(V4.1.parse().unwrap(), mac)]), ..whole.clone() },
+            vec!["neighbour 169.254.1.1 is not permanently ee:ee:ee:ee:ee:ee"],
+        ),
+        (
+            "routes",
+            Observed { routes: BTreeSet::new(), ..whole },
+            vec!["route to 169.254.1.1/32 is missing", "route to 0.0.0.0/0 via 169.254.1.1 is missing"],
+        ),
+    ];
+    for (why, observed, expected) in cases {
+        assert_eq!(side.differences(mac, &observed), expected, "{why}");
+    }
+}
+
+#[test]
 fn the_configured_mtu_has_precedence() {
     let wishes = Wishes { mtu: Some(9000), default_route: None };
     assert_eq!(PodSide::of("eth0", &grant(&[V4], 1500), wishes).unwrap().mtu, 9000);
