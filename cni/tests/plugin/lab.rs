@@ -93,21 +93,9 @@ impl Lab {
         }
     }
 
-    /// `ip -j` in the host's namespace.
-    pub(crate) fn host_ip(&self, arguments: &str) -> Value {
-        ip(arguments)
-    }
-
     /// `ip -j` in the pod's namespace.
     pub(crate) fn pod_ip(&self, arguments: &str) -> Value {
         ip_in(&self.pod, arguments)
-    }
-
-    /// Names of all interfaces of ours on the host.
-    pub(crate) fn host_ends(&self) -> Vec<String> {
-        let links = self.host_ip("link show");
-        let names = links.as_array().unwrap().iter().map(|link| link["ifname"].as_str().unwrap().to_owned());
-        names.filter(|name| name.starts_with("tort")).collect()
     }
 }
 
@@ -151,7 +139,15 @@ pub(crate) fn run_raw(environment: &[(&str, &str)], stdin: &[u8]) -> Ran {
     Ran { success: status.success(), stdout }
 }
 
-fn ip(arguments: &str) -> Value {
+/// Names of all interfaces of ours on the host.
+pub(crate) fn host_ends() -> Vec<String> {
+    let links = host_ip("link show");
+    let names = links.as_array().unwrap().iter().map(|link| link["ifname"].as_str().unwrap().to_owned());
+    names.filter(|name| name.starts_with("tort")).collect()
+}
+
+/// `ip -j` in the namespace of this thread, which is the host's.
+pub(crate) fn host_ip(arguments: &str) -> Value {
     let output = Command::new("ip").arg("-j").args(arguments.split(' ')).output().unwrap();
     assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap_or(Value::Null)
@@ -161,7 +157,7 @@ fn ip(arguments: &str) -> Value {
 pub(crate) fn ip_in(namespace: &File, arguments: &str) -> Value {
     let work = || {
         setns(namespace, CloneFlags::CLONE_NEWNET).unwrap();
-        ip(arguments)
+        host_ip(arguments)
     };
     thread::scope(|scope| scope.spawn(work).join().unwrap())
 }
@@ -254,15 +250,15 @@ pub(crate) fn good_answer(request: &Request) -> Answer {
     match request {
         Request::Add(add) => {
             let host = &add.host_interface;
-            let before = ip(&format!("link show dev {host}"));
+            let before = host_ip(&format!("link show dev {host}"));
             let flags = before[0]["flags"].as_array().unwrap();
             assert!(!flags.contains(&json!("UP")), "the host end is down before the policy is there");
             assert_eq!(before[0]["ifindex"], add.host_ifindex);
             let alias = Alias::of(&add.attachment, add.pod.uid.as_deref().unwrap_or_default()).text();
-            ip(&format!("link set dev {host} alias {alias}"));
-            ip(&format!("neigh replace 10.244.1.2 lladdr {} dev {host} nud stale", add.pod_mac));
-            ip(&format!("link set dev {host} up"));
-            ip(&format!("route replace 10.244.1.2/32 dev {host}"));
+            host_ip(&format!("link set dev {host} alias {alias}"));
+            host_ip(&format!("neigh replace 10.244.1.2 lladdr {} dev {host} nud stale", add.pod_mac));
+            host_ip(&format!("link set dev {host} up"));
+            host_ip(&format!("route replace 10.244.1.2/32 dev {host}"));
             Answer::Granted(grant())
         }
         Request::Check(_) => Answer::Granted(grant()),

@@ -1,4 +1,5 @@
 //! The real plugin against a daemon of the test, in network namespaces of their own, looked at by `ip`.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
 
 mod lab;
 
@@ -8,7 +9,10 @@ use std::time::{Duration, SystemTime};
 use cni::protocol::{Answer, Attachment, Grant, Request, StaleAttachment};
 use cni::response::{CniError, ErrorCode};
 use cni::veth::{Alias, host_interface_name};
-use lab::{Daemon, Lab, Reply, good_answer, grant, in_lab, ip_in, new_namespace, path_of, run_raw};
+use lab::{
+    Daemon, Lab, Reply, good_answer, grant, host_ends, host_ip, in_lab, ip_in, new_namespace, path_of,
+    run_raw,
+};
 use serde_json::{Value, json};
 
 fn attachment() -> Attachment {
@@ -34,7 +38,7 @@ fn add_makes_what_it_reports() {
         assert_eq!(result["ips"][0]["address"], "10.244.1.2/32");
         assert_eq!(result["ips"][1]["gateway"], "fe80::ecee:eeff:feee:eeee");
 
-        let links = lab.host_ip(&format!("link show dev {host}"));
+        let links = host_ip(&format!("link show dev {host}"));
         assert!(has(&links, &json!({ "address": "ee:ee:ee:ee:ee:ee", "mtu": 1450 })), "{links}");
         assert_pod_side(lab, &result);
         match &daemon.asked()[..] {
@@ -94,7 +98,7 @@ fn the_configuration_decides_mtu_and_default_route() {
         assert_eq!(result["interfaces"][0]["mtu"], 1400);
         assert_eq!(result["routes"], json!([]));
         assert!(!has(&lab.pod_ip("route show"), &json!({ "dst": "default" })));
-        let links = lab.host_ip("link show");
+        let links = host_ip("link show");
         assert!(has(&links, &json!({ "ifname": result["interfaces"][0]["name"], "mtu": 1400 })), "{links}");
     });
 }
@@ -140,7 +144,7 @@ fn check_finds_what_changed() {
             }
             assert!(check().success, "{repairs}: {}", check().stdout);
         }
-        lab.host_ip(&format!("link set {} down", host_interface_name(&attachment())));
+        host_ip(&format!("link set {} down", host_interface_name(&attachment())));
         assert_eq!(check().code(), 102);
     });
 }
@@ -151,7 +155,7 @@ fn deletions_always_succeed() {
         let daemon = Daemon::good(lab);
         lab.call("ADD").run().ok();
         assert_eq!(lab.call("DEL").run().ok(), Value::Null);
-        assert_eq!(lab.host_ends(), Vec::<String>::new());
+        assert_eq!(host_ends(), Vec::<String>::new());
         assert!(!has(&lab.pod_ip("link show"), &json!({ "ifname": "eth0" })));
         lab.call("DEL").run().ok();
         let mut never_was = lab.call("DEL");
@@ -171,7 +175,7 @@ fn a_deletion_without_daemon_or_namespace_removes_the_interface() {
         let mut call = lab.call("DEL");
         call.netns = String::new();
         call.run().ok();
-        assert_eq!(lab.host_ends(), Vec::<String>::new());
+        assert_eq!(host_ends(), Vec::<String>::new());
     });
 }
 
@@ -181,9 +185,9 @@ fn a_deletion_leaves_an_interface_of_somebody_else() {
         let _daemon = Daemon::good(lab);
         lab.call("ADD").run().ok();
         let host = host_interface_name(&attachment());
-        lab.host_ip(&format!("link set {host} alias v1/c2/eth0/u-2/0123456789a"));
+        host_ip(&format!("link set {host} alias v1/c2/eth0/u-2/0123456789a"));
         lab.call("DEL").run().ok();
-        assert_eq!(lab.host_ends(), [host]);
+        assert_eq!(host_ends(), [host]);
     });
 }
 
@@ -218,10 +222,10 @@ fn an_add_never_takes_an_interface_of_somebody_else() {
     in_lab(|lab| {
         let _daemon = Daemon::good(lab);
         let host = host_interface_name(&attachment());
-        lab.host_ip(&format!("link add {host} type veth peer name other"));
-        lab.host_ip(&format!("link set {host} alias v1/c2/eth0/u-2/0123456789a"));
+        host_ip(&format!("link add {host} type veth peer name other"));
+        host_ip(&format!("link set {host} alias v1/c2/eth0/u-2/0123456789a"));
         assert_eq!(lab.call("ADD").run().code(), 101);
-        assert_eq!(lab.host_ends(), [host]);
+        assert_eq!(host_ends(), [host]);
     });
 }
 
@@ -246,7 +250,7 @@ fn a_failed_add_leaves_nothing() {
             });
             let ran = lab.call("ADD").run();
             assert_eq!(ran.code(), code, "{why}: {}", ran.stdout);
-            assert_eq!(lab.host_ends(), Vec::<String>::new(), "{why}");
+            assert_eq!(host_ends(), Vec::<String>::new(), "{why}");
             assert!(!has(&lab.pod_ip("link show"), &json!({ "ifname": "eth0" })), "{why}");
             assert!(
                 matches!(daemon.asked().last(), Some(Request::Del(_))),
@@ -264,7 +268,7 @@ fn an_add_waits_for_the_daemon_and_asks_again_when_it_went_away() {
                 // A scoped thread starts in the namespace of the lab.
                 lab.call("ADD").run()
             });
-            while lab.host_ends().is_empty() {
+            while host_ends().is_empty() {
                 std::thread::yield_now();
             }
             let answers = std::sync::atomic::AtomicU32::new(0);
@@ -293,10 +297,10 @@ fn garbage_collection_removes_what_the_daemon_names() {
         });
         lab.call("ADD").run().ok();
         assert_eq!(lab.call("GC").run().code(), 7, "an absent list is not an empty one");
-        assert_eq!(lab.host_ends(), [stale.host_interface]);
+        assert_eq!(host_ends(), [stale.host_interface]);
         let valid = json!([{ "containerID": "c2", "ifname": "eth0" }]);
         lab.call("GC").with("cni.dev/valid-attachments", valid.clone()).run().ok();
-        assert_eq!(lab.host_ends(), Vec::<String>::new());
+        assert_eq!(host_ends(), Vec::<String>::new());
         match daemon.asked().last() {
             Some(Request::Gc(gc)) => assert_eq!(gc.valid[0].container_id, "c2"),
             other => panic!("{other:?}"),
@@ -338,7 +342,7 @@ fn the_hosts_own_namespace_is_refused() {
             call.netns = netns;
             assert_eq!(call.run().code(), 4, "{why}");
         }
-        assert_eq!(lab.host_ends(), Vec::<String>::new());
+        assert_eq!(host_ends(), Vec::<String>::new());
     });
 }
 
@@ -379,7 +383,7 @@ fn aliases_are_what_the_kernel_stores() {
     in_lab(|lab| {
         let _daemon = Daemon::good(lab);
         lab.call("ADD").run().ok();
-        let links = lab.host_ip(&format!("link show dev {}", host_interface_name(&attachment())));
+        let links = host_ip(&format!("link show dev {}", host_interface_name(&attachment())));
         let alias = Alias::parse(links[0]["ifalias"].as_str().unwrap()).unwrap();
         assert!(alias.serves(&attachment()));
         assert_eq!(alias.pod_uid, "u-1");
