@@ -7,9 +7,7 @@ use bytes::Bytes;
 use super::kind::{self, TRANSITIVE, code};
 use super::value::{self, Parsed};
 use super::{Aggregator, AttributeFault, Attributes, FaultAction, Origin, RawAttribute, UnknownAttribute};
-use crate::wire::{
-    AS_TRANS, AsPath, Community, ExtendedCommunity, LargeCommunity, RouterId, SessionContext,
-};
+use crate::wire::{AS_TRANS, AsPath, Community, ExtendedCommunity, LargeCommunity, RouterId, SessionContext};
 
 /// What was read of the attributes so far, `MP_REACH_NLRI` and `MP_UNREACH_NLRI` aside.
 #[derive(Debug, Default)]
@@ -132,8 +130,7 @@ impl Draft {
         let mut as_path = self.as_path.take()?;
         // RFC 6793 section 4.2.3: an AGGREGATOR that says its real AS shows that a speaker which
         // knows no AS4 attributes has changed the route since; they are out of date.
-        let is_as4_current =
-            self.aggregator.is_none_or(|aggregator| aggregator.asn == u32::from(AS_TRANS));
+        let is_as4_current = self.aggregator.is_none_or(|aggregator| aggregator.asn == u32::from(AS_TRANS));
         if let Some(as4_path) = self.as4_path.take().filter(|_| is_as4_current) {
             as_path = as_path.merged_with(&as4_path);
         }

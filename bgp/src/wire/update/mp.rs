@@ -31,10 +31,7 @@ pub(super) struct Unreach {
 ///
 /// # Errors
 /// It is malformed: which prefixes were meant cannot be told (RFC 7606 section 7.11), so the session ends.
-pub(super) fn reach(
-    raw: &RawAttribute<'_>,
-    context: &SessionContext,
-) -> Result<Option<Reach>, DecodeError> {
+pub(super) fn reach(raw: &RawAttribute<'_>, context: &SessionContext) -> Result<Option<Reach>, DecodeError> {
     let malformed = |what: &str| malformed(raw, &format!("MP_REACH_NLRI: {what}"));
     let (rest, (afi, safi)) = family_codes(raw.value).map_err(|_| malformed("cut short"))?;
     let Some(family) = in_use(afi, safi, context) else {
