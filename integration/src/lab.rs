@@ -5,11 +5,16 @@
 //!                                     all processes <- process (one parent thread)
 //! ```
 
+pub mod directory;
 mod fabric;
 pub mod hold;
 mod link;
 pub mod netns;
+mod prober;
 mod process;
+pub mod programs;
 pub mod router_config;
 mod space;
 pub mod topology;
+pub mod underlay;
+pub mod user;

@@ -1,1 +1,5 @@
 //! The lab: whole clusters in network namespaces, the embedded API server, tests
+
+pub mod cli;
+pub mod lab;
+pub mod probe;

@@ -1,0 +1,103 @@
+//! The programs that a lab runs: built by cargo beside the lab's own binary, or installed.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tokio::process::Command;
+
+/// Packages whose binaries are started in a lab.
+const PACKAGES: [&str; 4] = ["cni", "ctl", "ipam", "node"];
+/// Where distributions install routers; not on every user's PATH.
+const SYSTEM_DIRECTORIES: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/usr/bin"];
+
+/// Where the programs are.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    lab: PathBuf,
+    directory: PathBuf,
+}
+
+impl Programs {
+    /// Those beside this lab binary.
+    ///
+    /// # Errors
+    /// When the path has no parent or does not exist.
+    pub fn beside(lab: &Path) -> io::Result<Self> {
+        let lab = lab.canonicalize()?;
+        let directory = lab.parent().ok_or(io::ErrorKind::NotFound)?.to_owned();
+        Ok(Self { lab, directory })
+    }
+
+    /// Those beside the running program, which is the lab binary.
+    ///
+    /// # Errors
+    /// When `/proc` does not tell the program's path.
+    pub fn beside_this() -> io::Result<Self> {
+        Self::beside(&std::env::current_exe()?)
+    }
+
+    /// The lab binary.
+    pub fn lab(&self) -> &Path {
+        &self.lab
+    }
+
+    /// The folder of all of ours.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// One of ours by name.
+    ///
+    /// # Errors
+    /// When it was not built.
+    pub fn own(&self, name: &str) -> io::Result<PathBuf> {
+        let path = self.directory.join(name);
+        if path.is_file() {
+            return Ok(path);
+        }
+        let text = format!("{} is missing: run `cargo build --workspace`", path.display());
+        Err(io::Error::new(io::ErrorKind::NotFound, text))
+    }
+
+    /// BIRD 2.
+    ///
+    /// # Errors
+    /// When it is not installed.
+    pub fn bird() -> io::Result<PathBuf> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path)
+            .chain(SYSTEM_DIRECTORIES.map(PathBuf::from))
+            .map(|directory| directory.join("bird"))
+            .find(|program| program.is_file())
+            .ok_or_else(|| {
+                io::Error::new(io::ErrorKind::NotFound, "no bird found: install BIRD 2, or use --router own")
+            })
+    }
+
+    /// Builds all of ours into the folder of the lab binary; cargo shows its progress on stderr.
+    ///
+    /// # Errors
+    /// When cargo cannot be run or fails.
+    pub async fn build(&self, shows_progress: bool) -> io::Result<()> {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = Command::new(cargo);
+        command.arg("build").stdin(Stdio::null());
+        if !shows_progress {
+            command.arg("--quiet");
+        }
+        for package in PACKAGES {
+            command.args(["--package", package]);
+        }
+        let profile = self.directory.file_name().unwrap_or_default();
+        if profile != "debug" {
+            command.arg("--profile").arg(profile);
+        }
+        if let Some(target) = self.directory.parent() {
+            command.arg("--target-dir").arg(target);
+        }
+        command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        let status = command.status().await?;
+        if status.success() { Ok(()) } else { Err(io::Error::other(format!("cargo build: {status}"))) }
+    }
+}
