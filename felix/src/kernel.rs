@@ -3,4 +3,10 @@
 //! Every module takes a value that a core made, and gives back facts or errors; it decides
 //! nothing that a core could decide.
 
+pub mod address;
+pub mod link;
+pub mod monitor;
+pub mod route;
+pub mod route_writer;
 pub mod socket;
+mod wake;

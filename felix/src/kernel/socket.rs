@@ -361,6 +361,18 @@ impl Socket {
         }
     }
 
+    /// The port that the kernel gave to this socket: notifications of what it asked for bear it.
+    ///
+    /// # Errors
+    /// The kernel's error.
+    pub fn port(&self) -> io::Result<u32> {
+        let mut address = netlink_address();
+        let mut length = address_length();
+        // SAFETY: the address is valid for writes of the given length.
+        let result = unsafe { libc::getsockname(self.raw(), (&raw mut address).cast(), &raw mut length) };
+        check(result as isize).map(|_| address.nl_pid)
+    }
+
     fn bind(&self) -> io::Result<()> {
         let address = netlink_address();
         // SAFETY: the address is valid for the given length.

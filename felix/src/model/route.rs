@@ -35,15 +35,15 @@ pub enum RouteTarget {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RouteSource {
+    /// Pods and blocks of this node; first, because a pod waits for its route.
+    Local,
     /// Learnt from a BGP neighbour.
     Bgp,
-    /// Pods and blocks of this node.
-    Local,
 }
 
 impl RouteSource {
     /// Both sources.
-    pub const ALL: [Self; 2] = [Self::Bgp, Self::Local];
+    pub const ALL: [Self; 2] = [Self::Local, Self::Bgp];
 }
 
 /// How the kernel's routes are known to be ours: one protocol number, one metric per source.
