@@ -6,6 +6,8 @@
 //!
 //! Everything but `kernel` is pure: values in, values out. `kernel` needs the feature `io`.
 
+pub mod compile;
+pub mod ingest;
 #[cfg(feature = "io")]
 pub mod kernel;
 pub mod model;

@@ -1,7 +1,5 @@
 //! What turns one program into another.
 
-use std::collections::BTreeSet;
-
 use super::{Base, Chain, Element, InterfaceName, Name, Program, Rule, Set, Verdict};
 
 /// Changes to a program in an order that the kernel takes in one transaction: what is referred to
@@ -84,7 +82,7 @@ fn add_sets_and_maps(from: &Program, to: &Program, ops: &mut Vec<Op>) {
             "set {name} changed its key under its name"
         );
         if old.is_none() {
-            ops.push(Op::AddSet(name.clone(), Set { elements: BTreeSet::new(), ..set.clone() }));
+            ops.push(Op::AddSet(name.clone(), set.clone_empty()));
         }
         let added: Vec<Element> = match old {
             Some(old) => set.elements.difference(&old.elements).copied().collect(),

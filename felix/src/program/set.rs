@@ -47,6 +47,12 @@ impl Set {
         Self { key, interval: false, comment: super::text::comment(comment), elements: BTreeSet::new() }
     }
 
+    /// The same set without elements.
+    #[must_use]
+    pub fn clone_empty(&self) -> Self {
+        Self { interval: self.interval, ..Self::hash(self.key, &self.comment) }
+    }
+
     /// An empty set that can hold ranges.
     pub fn interval(key: SetKey, comment: &str) -> Self {
         Self { interval: true, ..Self::hash(key, comment) }

@@ -1,0 +1,14 @@
+//! Pools, as far as NAT asks.
+
+use ipnetwork::IpNetwork;
+
+/// A range that pods' addresses come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// Its name.
+    pub name: String,
+    /// The range.
+    pub cidr: IpNetwork,
+    /// Whether what its pods send outside all pools bears the node's address.
+    pub nat_outgoing: bool,
+}
