@@ -12,6 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use check::is_host_address;
 pub use check::{ConfigError, ConfigErrors};
 pub(crate) use diff::diff;
 pub use diff::{ConfigureReport, SessionReset};

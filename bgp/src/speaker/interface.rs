@@ -50,7 +50,7 @@ pub enum Stop {
 pub enum Input {
     /// The whole desired configuration; answered with [`Output::Configured`].
     Configure(SpeakerConfig),
-    /// The whole set of prefixes to originate; host bits must be zero.
+    /// The whole set of prefixes to originate; host bits are ignored.
     Originate(BTreeMap<IpNetwork, Origination>),
     /// The set of originations is complete: End-of-RIB may be sent.
     LocalSourcesSynced,
@@ -136,8 +136,8 @@ pub enum Output {
         /// The message; shared with other connections where their peers are told the same.
         bytes: Bytes,
     },
-    /// Close after what was sent before; abort a dial that is under way. No input about it
-    /// is expected any more, and any that comes is ignored.
+    /// Close after what was sent before; abort a dial that is under way. It may be closed
+    /// already. No input about it is expected any more, and any that comes is ignored.
     Close {
         /// Which.
         connection: ConnectionId,

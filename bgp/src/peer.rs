@@ -1,0 +1,298 @@
+//! One neighbor: up to two connections that open and one that is up, collisions, pauses, stale routes.
+//!
+//! ```text
+//!            dial                OPEN, KEEPALIVE
+//! Idle --> Connect --> slot `active`  --\
+//!   \----> Active  --> slot `passive` --+--> slot `established`
+//! ```
+//!
+//! A connection's own states are the [`Session`]'s; what stands here is what RFC 4271 calls
+//! Idle, Connect and Active, and the rules between connections.
+
+mod backoff;
+mod collision;
+mod effect;
+mod helper;
+mod jitter;
+mod opening;
+mod record;
+mod slot;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use effect::{PeerEffect, Turn};
+pub(crate) use jitter::Jitter;
+pub(crate) use record::Record;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use backoff::Backoff;
+use collision::Identity;
+use helper::Helper;
+use slot::{Role, Slots};
+
+use crate::config::{GracefulRestartConfig, NeighborConfig};
+use crate::fsm::{Event, Negotiated, State, Terms};
+use crate::speaker::{ConnectionId, SessionEventKind};
+use crate::status::SessionState;
+use crate::wire::{DecodeError, Family, Message, Notification};
+
+/// What we do about having no session.
+#[derive(Debug)]
+enum Phase {
+    /// Nothing before this time; without a time, nothing ever again.
+    Idle { until: Option<Instant>, accepts: bool },
+    /// A dial is under way.
+    Connect { dial: ConnectionId, give_up_at: Instant },
+    /// The neighbor may connect; we dial at this time.
+    Active { retry_at: Option<Instant> },
+}
+
+/// One neighbor.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    config: Arc<NeighborConfig>,
+    terms: Arc<Terms>,
+    limits: Option<GracefulRestartConfig>,
+    phase: Phase,
+    slots: Slots,
+    backoff: Backoff,
+    helper: Helper,
+    record: Record,
+    jitter: Jitter,
+}
+
+impl Peer {
+    /// A neighbor that is about to be dialed, at the first deadline.
+    pub(crate) fn new(now: Instant, config: Arc<NeighborConfig>, terms: Arc<Terms>, jitter: Jitter) -> Self {
+        let retry_at = (!config.passive).then_some(now);
+        Self {
+            backoff: Backoff::new(dial_pause_max(&config)),
+            config,
+            terms,
+            limits: None,
+            phase: Phase::Active { retry_at },
+            slots: Slots::default(),
+            helper: Helper::None,
+            record: Record::new(now),
+            jitter,
+        }
+    }
+
+    /// Its configuration.
+    pub(crate) fn config(&self) -> &Arc<NeighborConfig> {
+        &self.config
+    }
+
+    /// What happened to it.
+    pub(crate) fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Counts an UPDATE with malformed attributes; the number of this session so far.
+    pub(crate) fn note_faults(&mut self) -> u64 {
+        self.record.note_faults()
+    }
+
+    /// Changes what holds without a reset, and what the next OPEN says.
+    pub(crate) fn update(
+        &mut self,
+        config: Arc<NeighborConfig>,
+        terms: Arc<Terms>,
+        limits: Option<GracefulRestartConfig>,
+    ) {
+        self.backoff.set_dial_pause_max(dial_pause_max(&config));
+        self.config = config;
+        self.terms = terms;
+        self.limits = limits;
+    }
+
+    /// Our dial succeeded.
+    pub(crate) fn connected(&mut self, turn: &mut Turn<'_>, connection: ConnectionId, local: IpAddr) {
+        if !matches!(self.phase, Phase::Connect { dial, .. } if dial == connection) {
+            turn.close(connection);
+            return;
+        }
+        self.phase = Phase::Active { retry_at: None };
+        self.open_slot(turn, Role::Active, connection, local);
+        self.note(turn.now);
+    }
+
+    /// Our dial failed.
+    pub(crate) fn dial_failed(&mut self, turn: &mut Turn<'_>, connection: ConnectionId, reason: &str) {
+        if matches!(self.phase, Phase::Connect { dial, .. } if dial == connection) {
+            self.give_up_dial(turn, reason);
+            self.note(turn.now);
+        }
+    }
+
+    /// The neighbor connected.
+    pub(crate) fn accepted(&mut self, turn: &mut Turn<'_>, connection: ConnectionId, local: IpAddr) {
+        if let Err(reason) = self.admit(turn.now) {
+            turn.close(connection);
+            turn.event(&self.config, SessionEventKind::ConnectionRefused { reason: reason.to_owned() });
+            return;
+        }
+        if let Some(former) = self.slots.take(Role::Passive) {
+            turn.close(former.connection);
+        }
+        turn.admit(connection, self.ttl());
+        self.open_slot(turn, Role::Passive, connection, local);
+        self.note(turn.now);
+    }
+
+    /// A message came.
+    pub(crate) fn received(
+        &mut self,
+        turn: &mut Turn<'_>,
+        connection: ConnectionId,
+        message: Result<Message, DecodeError>,
+        read_at: Instant,
+    ) {
+        let Some(role) = self.slots.role_of(connection) else { return };
+        let event = match message {
+            Ok(message) => Event::Message(message, read_at),
+            Err(error) => Event::Malformed(error),
+        };
+        self.drive(turn, role, event);
+        self.note(turn.now);
+    }
+
+    /// A connection is gone.
+    pub(crate) fn closed(&mut self, turn: &mut Turn<'_>, connection: ConnectionId, reason: &str) {
+        let Some(role) = self.slots.role_of(connection) else {
+            self.dial_failed(turn, connection, reason);
+            return;
+        };
+        self.drive(turn, role, Event::TransportClosed(reason.to_owned()));
+        self.note(turn.now);
+    }
+
+    /// Time has passed.
+    pub(crate) fn deadline_passed(&mut self, turn: &mut Turn<'_>) {
+        for role in Role::ALL {
+            if self
+                .slots
+                .get(role)
+                .and_then(|slot| slot.session.next_deadline())
+                .is_some_and(|at| at <= turn.now)
+            {
+                self.drive(turn, role, Event::DeadlinePassed);
+            }
+        }
+        let expired = self.helper.on_deadline(turn.now);
+        turn.drop_stale(&expired, "its time to come back is over");
+        if self.phase_deadline().is_some_and(|at| at <= turn.now) {
+            self.phase_over(turn);
+        }
+        self.note(turn.now);
+    }
+
+    /// The session is to start anew, with the peer told why.
+    pub(crate) fn reset(&mut self, turn: &mut Turn<'_>, notification: &Notification) {
+        self.stop_slots(turn, notification);
+        self.cancel_dial(turn);
+        self.phase = Phase::Active { retry_at: (!self.config.passive).then_some(turn.now) };
+        self.note(turn.now);
+    }
+
+    /// The end for good, with the peer told why.
+    pub(crate) fn stop(&mut self, turn: &mut Turn<'_>, notification: &Notification) {
+        let is_hard = self
+            .slots
+            .established()
+            .is_some_and(|slot| slot.session.negotiated().is_some_and(|terms| terms.notification_restart));
+        // Where a NOTIFICATION counts as a restart only a Hard Reset makes the peer forget us (RFC 8538).
+        let hard_reset = Notification::hard_reset(notification);
+        self.stop_slots(turn, if is_hard { &hard_reset } else { notification });
+        self.stop_silently(turn);
+    }
+
+    /// The end for good without a word.
+    pub(crate) fn stop_silently(&mut self, turn: &mut Turn<'_>) {
+        for role in Role::ALL {
+            if let Some(slot) = self.slots.take(role) {
+                turn.close(slot.connection);
+            }
+        }
+        self.cancel_dial(turn);
+        self.phase = Phase::Idle { until: None, accepts: false };
+        self.note(turn.now);
+    }
+
+    /// Whether this End-of-RIB ends the wait for a restarted neighbor.
+    pub(crate) fn end_of_rib(&mut self, family: Family) -> bool {
+        self.helper.on_end_of_rib(family)
+    }
+
+    /// When to call [`Self::deadline_passed`].
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        let slots = Role::ALL.into_iter().filter_map(|role| self.slots.get(role)?.session.next_deadline());
+        slots.chain(self.helper.deadline()).chain(self.phase_deadline()).min()
+    }
+
+    /// The state in the words of RFC 4271.
+    pub(crate) fn state(&self) -> SessionState {
+        if self.slots.established().is_some() {
+            return SessionState::Established;
+        }
+        let opening = [Role::Active, Role::Passive].into_iter().filter_map(|role| self.slots.get(role));
+        match (opening.map(|slot| slot.session.state()).max(), &self.phase) {
+            (Some(State::OpenConfirm), _) => SessionState::OpenConfirm,
+            (Some(_), _) => SessionState::OpenSent,
+            (None, Phase::Idle { .. }) => SessionState::Idle,
+            (None, Phase::Connect { .. }) => SessionState::Connect,
+            (None, Phase::Active { .. }) => SessionState::Active,
+        }
+    }
+
+    /// The terms of the session that is up, and our end of it.
+    pub(crate) fn session(&self) -> Option<(&Arc<Negotiated>, IpAddr)> {
+        let slot = self.slots.established()?;
+        Some((slot.session.negotiated()?, slot.local))
+    }
+
+    /// When we dial next, if that is what we wait for.
+    pub(crate) fn next_dial(&self) -> Option<Instant> {
+        match self.phase {
+            _ if self.slots.established().is_some() => None,
+            Phase::Idle { until, .. } if !self.config.passive => until,
+            Phase::Active { retry_at } => retry_at,
+            Phase::Idle { .. } | Phase::Connect { .. } => None,
+        }
+    }
+
+    /// How often we dialed in vain since the last session.
+    pub(crate) fn dials_failed(&self) -> u32 {
+        self.backoff.dials_failed()
+    }
+
+    /// When its stale routes go.
+    pub(crate) fn stale_deadline(&self) -> Option<Instant> {
+        self.helper.deadline()
+    }
+
+    /// The TTL to send with: one hop for an external neighbor unless configured (RFC 4271 section 3).
+    pub(crate) fn ttl(&self) -> u8 {
+        /// The default of the kernel and of RFC 1122.
+        const INTERNAL: u8 = 64;
+        if self.terms.is_ebgp() { self.config.ebgp_multihop.unwrap_or(1) } else { INTERNAL }
+    }
+
+    fn identity(&self) -> Identity {
+        Identity { router_id: self.terms.open.router_id, asn: self.terms.open.asn }
+    }
+
+    /// Keeps the record of since when the state holds.
+    fn note(&mut self, now: Instant) {
+        let state = self.state();
+        self.record.note(now, state);
+    }
+}
+
+fn dial_pause_max(config: &NeighborConfig) -> Duration {
+    Duration::from_secs(u64::from(config.connect_retry_secs))
+}

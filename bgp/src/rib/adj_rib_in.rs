@@ -1,0 +1,84 @@
+//! What one neighbor said.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ipnetwork::IpNetwork;
+
+use super::{Counts, Path};
+use crate::policy::ImportContext;
+use crate::wire::Family;
+
+#[derive(Debug)]
+struct Entry {
+    path: Arc<Path>,
+    is_stale: bool,
+}
+
+/// What one neighbor said and has not withdrawn, rejected paths included.
+#[derive(Debug, Default)]
+pub(super) struct AdjRibIn {
+    entries: BTreeMap<IpNetwork, Entry>,
+}
+
+impl AdjRibIn {
+    /// The path, if it differs from the former one; the entry is fresh in any case.
+    pub(super) fn insert(&mut self, prefix: IpNetwork, path: Path) -> Option<Arc<Path>> {
+        if let Some(entry) = self.entries.get_mut(&prefix).filter(|entry| *entry.path == path) {
+            entry.is_stale = false;
+            return None;
+        }
+        let path = Arc::new(path);
+        self.entries.insert(prefix, Entry { path: Arc::clone(&path), is_stale: false });
+        Some(path)
+    }
+
+    /// Whether there was such an entry; it is gone.
+    pub(super) fn remove(&mut self, prefix: &IpNetwork) -> bool {
+        self.entries.remove(prefix).is_some()
+    }
+
+    /// The prefixes of the entries for which the condition on prefix and staleness held; they are gone.
+    pub(super) fn remove_where(&mut self, condition: impl Fn(&IpNetwork, bool) -> bool) -> Vec<IpNetwork> {
+        let is_gone = |prefix: &IpNetwork, entry: &mut Entry| condition(prefix, entry.is_stale);
+        self.entries.extract_if(.., is_gone).map(|(prefix, _)| prefix).collect()
+    }
+
+    /// Everything is stale from now on.
+    pub(super) fn mark_stale(&mut self) {
+        for entry in self.entries.values_mut() {
+            entry.is_stale = true;
+        }
+    }
+
+    /// The paths whose judgement is another now.
+    pub(super) fn import_again(&mut self, context: &ImportContext<'_>) -> Vec<(IpNetwork, Arc<Path>)> {
+        let mut changed = Vec::new();
+        for (prefix, entry) in &mut self.entries {
+            let judged = entry.path.judged(context, prefix);
+            if judged.rejection != entry.path.rejection {
+                entry.path = Arc::new(judged);
+                changed.push((*prefix, Arc::clone(&entry.path)));
+            }
+        }
+        changed
+    }
+
+    pub(super) fn is_stale(&self, prefix: &IpNetwork) -> bool {
+        self.entries.get(prefix).is_some_and(|entry| entry.is_stale)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(super) fn counts(&self, family: Family) -> Counts {
+        let mut counts = Counts::default();
+        for (_, entry) in self.entries.iter().filter(|(prefix, _)| Family::of(prefix) == family) {
+            counts.received += 1;
+            counts.accepted += usize::from(entry.path.rejection.is_none());
+            counts.stale += usize::from(entry.is_stale);
+        }
+        counts
+    }
+}
