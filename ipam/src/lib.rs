@@ -9,11 +9,17 @@
 //! |---|---|
 //! | [`block`] | one block's addresses: assign, release, cooldown |
 //! | [`local`] | the node's side: its blocks, assign by pool, restore from the kernel's facts |
+//! | [`view`] | the cluster's objects read into checked values |
+//! | [`ledger`] | what the leader remembers: epoch, known blocks, nodes that are gone |
+//! | [`mod@plan`] | what to do about the blocks: create, confirm, drain, delete |
 //! | [`pool`] | IPPool objects read into checked values |
 //! | [`owner`], [`moment`] | whom an address serves; wall-clock time as the cores are told it |
 
 pub mod block;
+pub mod ledger;
 pub mod local;
 pub mod moment;
 pub mod owner;
+pub mod plan;
 pub mod pool;
+pub mod view;

@@ -12,16 +12,17 @@
 //!
 //! **When a block may be used.** The node *begins* to use a block when the object bears its own
 //! name and UID, the newest epoch it has seen, is neither draining nor released, and nobody else
-//! claims a part of it. A block that it has begun stays begun, whatever the objects say later,
+//! claims a part of it, and the node did not return this very object before. A block that it has begun stays begun, whatever the objects say later,
 //! until it serves nobody and is draining or without an object. New addresses come only from begun blocks
 //! whose object still says that they are this node's.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use api::prefix;
 use api::{IPBlock, IPPool};
 use ipnetwork::IpNetwork;
+use serde::{Deserialize, Serialize};
 
 use crate::block::{FreeSince, Lease};
 use crate::moment::Moment;
@@ -44,6 +45,10 @@ use held::Held;
 /// How long a released address rests before it is given again. Long enough for watches to tell
 /// every node and proxy that its pod is gone, short enough for a node with few addresses.
 pub const COOLDOWN_MILLIS: u64 = 10_000;
+
+/// How many returned objects are remembered. A backup is seldom older than so many changes of
+/// one node's blocks.
+const RETURNED_MAX: usize = 1_000;
 
 /// The Node that this daemon runs as.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -75,21 +80,47 @@ pub struct Local {
     strays: BTreeMap<IpAddr, Lease>,
     /// What other nodes advertise or own, and who.
     claims: BTreeMap<IpNetwork, String>,
-    epoch: i64,
+    memory: Memory,
     cooldown_millis: u64,
 }
 
+/// What must outlive the daemon, because an API server that is restored from a backup does not
+/// know it. It belongs into the last-good snapshot, which has to be on disk before the statuses
+/// of [`Local::status_writes`] go out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// The newest epoch that this node has seen.
+    pub epoch: i64,
+    /// UIDs of the IPBlock objects that this node returned, oldest first. They are not begun again,
+    /// also if a backup brings them back: their ranges may serve others by then.
+    pub returned: VecDeque<String>,
+}
+
+impl Memory {
+    fn note_returned(&mut self, uid: &str) {
+        if !self.has_returned(uid) {
+            while self.returned.len() >= RETURNED_MAX {
+                self.returned.pop_front();
+            }
+            self.returned.push_back(uid.to_owned());
+        }
+    }
+
+    fn has_returned(&self, uid: &str) -> bool {
+        self.returned.iter().any(|returned| returned == uid)
+    }
+}
+
 impl Local {
-    /// A node that owns nothing yet. `epoch` is what [`Local::epoch`] said when the last-good
-    /// snapshot was written, or 0.
-    pub fn new(epoch: i64, cooldown_millis: u64) -> Self {
+    /// A node that owns nothing yet, with the memory of its last-good snapshot.
+    pub fn new(memory: Memory, cooldown_millis: u64) -> Self {
         Self {
             node: NodeIdentity::default(),
             pools: Pools::default(),
             blocks: BTreeMap::new(),
             strays: BTreeMap::new(),
             claims: BTreeMap::new(),
-            epoch,
+            memory,
             cooldown_millis,
         }
     }
@@ -103,7 +134,7 @@ impl Local {
     /// Takes all IPPools: whole state, whatever their order.
     pub fn set_pools(&mut self, pools: &[IPPool]) {
         self.pools = Pools::read(pools);
-        self.epoch = self.epoch.max(self.pools.epoch);
+        self.memory.epoch = self.memory.epoch.max(self.pools.epoch);
         self.begin_blocks();
     }
 
@@ -158,7 +189,7 @@ impl Local {
             };
             held.set_object(now, object, &self.node.uid);
             present.insert(cidr);
-            self.epoch = self.epoch.max(object.spec.epoch);
+            self.memory.epoch = self.memory.epoch.max(object.spec.epoch);
         }
         for (cidr, held) in &mut self.blocks {
             if !present.contains(cidr) {
@@ -229,7 +260,7 @@ impl Local {
 
     /// Lets every block take the step that the facts allow now: begin, or end.
     fn begin_blocks(&mut self) {
-        let Self { blocks, claims, node, epoch, .. } = self;
+        let Self { blocks, claims, node, memory, .. } = self;
         let prefixes: Vec<IpNetwork> = blocks.keys().copied().collect();
         for (cidr, held) in blocks.iter_mut() {
             let twin = prefixes.iter().find(|other| *other != cidr && prefix::overlap(**other, *cidr));
@@ -237,7 +268,7 @@ impl Local {
             let claim = claim
                 .map(|(claimed, by)| format!("{claimed} by {by}"))
                 .or_else(|| twin.map(|twin| format!("{twin} by this node itself")));
-            held.step(&node.uid, *epoch, claim);
+            held.step(&node.uid, memory, claim);
         }
         blocks.retain(|_, held| !held.is_over());
     }

@@ -127,7 +127,7 @@ impl Local {
         let waiting = self.blocks.values().filter(|held| Family::of(&held.cidr()) == family);
         let pending = waiting
             .filter_map(|held| {
-                held.pending(&self.node.uid, self.epoch).map(|why| format!("; block {} {why}", held.cidr()))
+                held.pending(&self.node.uid, &self.memory).map(|why| format!("; block {} {why}", held.cidr()))
             })
             .collect();
         OutOfAddresses::Exhausted { family, pools, block_under_way, ready_at, pending }

@@ -7,6 +7,7 @@ use api::IPBlock;
 use api::ip_block::{Allocation, Freed, IPBlockStatus};
 use ipnetwork::IpNetwork;
 
+use super::Memory;
 use crate::block::{AssignError, Block, Counts, FreeSince, Ordinal, TooLarge};
 use crate::moment::Moment;
 use crate::owner::Owner;
@@ -20,7 +21,7 @@ pub enum Pending {
     OtherNode,
     /// The service is taking it back.
     Draining,
-    /// It was returned, and the object does not yet say that it is in use again.
+    /// This object was returned by this node; another one has to come.
     Released,
     /// It bears an older epoch than the newest; the service has yet to confirm it.
     OldEpoch,
@@ -44,6 +45,7 @@ impl std::fmt::Display for Pending {
 /// What the object said when it was seen last.
 #[derive(Clone, Debug)]
 struct Object {
+    uid: String,
     pool: String,
     node_uid: String,
     is_deleting: bool,
@@ -116,6 +118,7 @@ impl Held {
             self.read_status(now, &status);
         }
         self.object = Some(Object {
+            uid: object.metadata.uid.clone().unwrap_or_default(),
             pool: object.spec.pool.clone(),
             node_uid: object.spec.node_uid.clone(),
             is_deleting: object.metadata.deletion_timestamp.is_some(),
@@ -133,7 +136,7 @@ impl Held {
     }
 
     /// Why no new address comes from this block; `None` if some may.
-    pub(super) fn pending(&self, node_uid: &str, epoch: i64) -> Option<Pending> {
+    pub(super) fn pending(&self, node_uid: &str, memory: &Memory) -> Option<Pending> {
         let Some(object) = &self.object else { return Some(Pending::NoObject) };
         if node_uid.is_empty() || object.node_uid != node_uid {
             return Some(Pending::OtherNode);
@@ -141,13 +144,13 @@ impl Held {
         if object.draining || object.is_deleting {
             return Some(Pending::Draining);
         }
-        if object.status.released {
+        if object.status.released || memory.has_returned(&object.uid) {
             return Some(Pending::Released);
         }
         if self.begun {
             return None;
         }
-        if object.epoch < epoch {
+        if object.epoch < memory.epoch {
             return Some(Pending::OldEpoch);
         }
         self.claim.clone().map(Pending::Claimed)
@@ -155,11 +158,14 @@ impl Held {
 
     /// Begins to use the block if nothing speaks against it; ends that once it serves nobody and
     /// the service wants it back or its object is gone.
-    pub(super) fn step(&mut self, node_uid: &str, epoch: i64, claim: Option<String>) {
+    pub(super) fn step(&mut self, node_uid: &str, memory: &mut Memory, claim: Option<String>) {
         self.claim = claim;
-        match self.pending(node_uid, epoch) {
+        match self.pending(node_uid, memory) {
             None => self.begun = true,
-            Some(Pending::Draining | Pending::Released) if self.block.is_empty() => self.begun = false,
+            Some(Pending::Draining | Pending::Released) if self.block.is_empty() => {
+                self.begun = false;
+                memory.note_returned(&self.object.as_ref().expect("only an object drains").uid);
+            }
             Some(Pending::NoObject) if self.block.is_empty() && self.status_is_read => self.begun = false,
             Some(_) => {}
         }
@@ -232,13 +238,13 @@ impl Held {
     }
 
     /// The status that the object should have, if it has another one.
-    pub(super) fn status_to_write(&self, node_uid: &str) -> Option<IPBlockStatus> {
+    pub(super) fn status_to_write(&self, node_uid: &str, memory: &Memory) -> Option<IPBlockStatus> {
         let object = self.object.as_ref().filter(|object| object.node_uid == node_uid)?;
-        let status = self.status(object.draining);
+        let status = self.status(memory.has_returned(&object.uid));
         (status != object.status).then_some(status)
     }
 
-    fn status(&self, draining: bool) -> IPBlockStatus {
+    fn status(&self, is_returned: bool) -> IPBlockStatus {
         let allocations = self.block.leases().map(|(ordinal, lease)| Allocation {
             ordinal: ordinal.get(),
             pod_uid: lease.owner.pod_uid.clone(),
@@ -251,7 +257,7 @@ impl Held {
             in_use: i64::from(self.block.counts().used),
             allocations: allocations.collect(),
             freed: freed.collect(),
-            released: draining && self.block.is_empty() && !self.begun,
+            released: is_returned && self.block.is_empty() && !self.begun,
         }
     }
 

@@ -8,7 +8,7 @@ use api::prefix;
 use ipnetwork::IpNetwork;
 
 use super::held::Held;
-use super::{Local, Pending};
+use super::{Local, Memory, Pending};
 use crate::block::Counts;
 use crate::moment::Moment;
 use crate::owner::Owner;
@@ -24,10 +24,15 @@ pub struct Conflict {
 }
 
 impl Local {
+    /// What must be on disk before [`Local::status_writes`] go out.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
     /// The newest epoch that this node has seen; for `NodeNetwork.status.epochSeen`. To be
     /// written together with [`Local::held_blocks`], and only after [`Local::restore`].
     pub fn epoch(&self) -> i64 {
-        self.epoch
+        self.memory.epoch
     }
 
     /// What this node holds, with or without an object; for `NodeNetwork.status.heldBlocks`.
@@ -46,8 +51,9 @@ impl Local {
 
     /// The statuses that differ from what the objects say, by the object's name.
     pub fn status_writes(&self) -> Vec<(String, IPBlockStatus)> {
-        let changed =
-            |held: &Held| Some((prefix::object_name(held.cidr()), held.status_to_write(&self.node.uid)?));
+        let changed = |held: &Held| {
+            Some((prefix::object_name(held.cidr()), held.status_to_write(&self.node.uid, &self.memory)?))
+        };
         self.blocks.values().filter_map(changed).collect()
     }
 
@@ -65,7 +71,7 @@ impl Local {
     pub fn blocks(&self) -> impl Iterator<Item = (IpNetwork, Option<&str>, Counts, Option<Pending>)> {
         self.blocks
             .values()
-            .map(|held| (held.cidr(), held.pool(), held.counts(), held.pending(&self.node.uid, self.epoch)))
+            .map(|held| (held.cidr(), held.pool(), held.counts(), held.pending(&self.node.uid, &self.memory)))
     }
 
     /// All pools as this node understands them.
@@ -113,7 +119,7 @@ impl Local {
     /// Whether new addresses of the family may come from this block.
     pub(super) fn is_open(&self, held: &Held, family: Family) -> bool {
         Family::of(&held.cidr()) == family
-            && held.pending(&self.node.uid, self.epoch).is_none()
+            && held.pending(&self.node.uid, &self.memory).is_none()
             && held.claim().is_none()
             && held
                 .pool()

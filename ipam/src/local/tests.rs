@@ -45,7 +45,10 @@ fn block(cidr: &str) -> IPBlock {
         draining: false,
         epoch: 7,
     };
-    IPBlock::new(&prefix::object_name(cidr.parse().unwrap()), spec)
+    let name = prefix::object_name(cidr.parse().unwrap());
+    let mut block = IPBlock::new(&name, spec);
+    block.metadata.uid = Some(format!("uid-of-{name}"));
+    block
 }
 
 fn identity() -> NodeIdentity {
@@ -54,7 +57,7 @@ fn identity() -> NodeIdentity {
 
 /// A node that has been told everything but its blocks.
 fn empty() -> Local {
-    let mut local = Local::new(0, COOLDOWN_MILLIS);
+    let mut local = Local::new(Memory::default(), COOLDOWN_MILLIS);
     local.set_node(identity());
     local.set_pools(&pools());
     local
@@ -205,14 +208,18 @@ fn draining_gives_nothing_and_returns_what_is_empty() {
     let returned = written(&local, draining);
     assert!(returned.status.as_ref().unwrap().released);
 
-    let mut undone = returned;
-    undone.spec.draining = false;
-    undone.spec.epoch = 8;
-    local.set_blocks(at(5), &[undone.clone(), block(V6)]);
-    assert!(local.assign(at(100_000), &owner(3)).is_err(), "the service may still act on `released`");
-    let taken_back = written(&local, undone);
-    assert!(!taken_back.status.as_ref().unwrap().released);
-    local.set_blocks(at(6), &[taken_back, block(V6)]);
+    // The service changed its mind, or a backup brought the object back: no.
+    for status in [returned.status.clone(), None] {
+        let mut undone = returned.clone();
+        undone.spec.draining = false;
+        undone.status = status;
+        local.set_blocks(at(5), &[undone.clone(), block(V6)]);
+        assert!(local.assign(at(100_000), &owner(3)).is_err(), "its range may serve others");
+        assert!(written(&local, undone).status.unwrap().released, "and says so");
+    }
+    let mut anew = block(V4);
+    anew.metadata.uid = Some("another-uid".into());
+    local.set_blocks(at(6), &[anew, block(V6)]);
     local.cleaned(&local.to_clean());
     assert_eq!(local.assign(at(100_000), &owner(3)).unwrap(), ips("10.244.0.1 fd00:10:244::1"));
 }
@@ -366,7 +373,7 @@ fn errors_name_the_pool_and_what_helps() {
         ),
     ];
     for (why, pools, blocks, expected) in cases {
-        let mut local = Local::new(7, COOLDOWN_MILLIS);
+        let mut local = Local::new(Memory { epoch: 7, ..Memory::default() }, COOLDOWN_MILLIS);
         local.set_node(identity());
         local.set_pools(&pools);
         local.set_blocks(at(0), &blocks);
