@@ -205,6 +205,12 @@ impl Notification {
         (self.code, self.subcode) == (CEASE, CEASE_HARD_RESET)
     }
 
+    /// The reason that a Hard Reset carries. One in another is none: it would only nest without end.
+    pub fn behind_hard_reset(&self) -> Option<Self> {
+        let is_whole = self.is_hard_reset() && self.data.len() >= 2;
+        is_whole.then(|| Self::decode(&self.data)).filter(|inner| !inner.is_hard_reset())
+    }
+
     /// Whether the peer refuses our version of the protocol.
     pub fn is_version_error(&self) -> bool {
         (self.code, self.subcode) == (OPEN, 1)
@@ -311,9 +317,10 @@ impl fmt::Display for Notification {
             (Some(code), None) if self.subcode == 0 => f.write_str(code)?,
             (Some(code), None) => write!(f, "{code} / subcode {}", self.subcode)?,
         }
-        match self.shutdown_text() {
-            Some(text) => write!(f, ": {text}"),
-            None => Ok(()),
+        match (self.shutdown_text(), self.behind_hard_reset()) {
+            (Some(text), _) => write!(f, ": {text}"),
+            (None, Some(inner)) => write!(f, ": {inner}"),
+            (None, None) => Ok(()),
         }
     }
 }

@@ -216,6 +216,11 @@ fn a_hard_reset_says_what_is_behind_it() {
     let hard = Notification::hard_reset(&Notification::peer_deconfigured());
     assert!(hard.is_hard_reset());
     assert_eq!(hard.data, Bytes::from_static(&[6, 3]));
+    assert_eq!(hard.to_string(), "Cease / Hard Reset: Cease / Peer De-configured");
+    let nested = Notification::hard_reset(&hard);
+    assert_eq!(nested.to_string(), "Cease / Hard Reset", "no reason is unwrapped without end");
+    let empty = Notification { data: Bytes::new(), ..hard };
+    assert_eq!(empty.to_string(), "Cease / Hard Reset");
 }
 
 #[test]
