@@ -7,6 +7,7 @@
 //! Everything but `kernel` is pure: values in, values out. `kernel` needs the feature `io`.
 
 pub mod compile;
+pub mod explain;
 pub mod ingest;
 #[cfg(feature = "io")]
 pub mod kernel;

@@ -7,6 +7,7 @@ pub mod route;
 mod workload;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use endpoint::Endpoint;
@@ -40,5 +41,14 @@ impl Model {
     /// The attachments of a pod to this node; empty if it is elsewhere.
     pub fn endpoints_of<'a>(&'a self, pod: &'a Pod) -> impl Iterator<Item = &'a Endpoint> {
         self.endpoints.values().filter(|endpoint| endpoint.pod == pod.key && pod.has_uid(&endpoint.pod_uid))
+    }
+
+    /// The pod's addresses: its endpoints' where it is attached here, else those of its status.
+    pub fn addresses_of(&self, pod: &Pod) -> Vec<IpAddr> {
+        let here: Vec<&Endpoint> = self.endpoints_of(pod).collect();
+        if here.is_empty() {
+            return pod.addresses.clone();
+        }
+        here.iter().flat_map(|endpoint| endpoint.addresses.iter().copied()).collect()
     }
 }

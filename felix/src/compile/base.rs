@@ -238,8 +238,8 @@ fn in_set(fields: Vec<Field>, set: &str, negated: bool) -> Match {
 }
 
 fn icmpv6((first, last): (u8, u8)) -> Match {
-    match first == last {
-        true => Match::Equals(Field::Icmpv6Type, Value::Byte(first)),
-        false => Match::Between(Field::Icmpv6Type, Value::Byte(first), Value::Byte(last)),
+    if first == last {
+        return Match::Equals(Field::Icmpv6Type, Value::Byte(first));
     }
+    Match::Between(Field::Icmpv6Type, Value::Byte(first), Value::Byte(last))
 }

@@ -79,8 +79,12 @@ impl Draft {
         let Some(set) = self.program.sets.get(name) else { return };
         let gone: Vec<Element> = set.elements.difference(wanted).copied().collect();
         let new: Vec<Element> = wanted.difference(&set.elements).copied().collect();
-        gone.into_iter().for_each(|element| self.set_element(name, element, false));
-        new.into_iter().for_each(|element| self.set_element(name, element, true));
+        for element in gone {
+            self.set_element(name, element, false);
+        }
+        for element in new {
+            self.set_element(name, element, true);
+        }
     }
 
     /// Makes the chain have exactly these rules; it is added if it is not there.

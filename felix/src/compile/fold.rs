@@ -121,9 +121,12 @@ fn products(addresses: &Spans, numbers: &BTreeMap<u8, Spans>, is_v4: bool) -> Ve
     let mut elements = Vec::new();
     for address in addresses {
         for (protocol, spans) in numbers {
-            elements.extend(spans.iter().map(|span| match is_v4 {
-                true => Element::V4Ports(v4(*address), *protocol, ports(*span)),
-                false => Element::V6Ports(v6(*address), *protocol, ports(*span)),
+            elements.extend(spans.iter().map(|span| {
+                if is_v4 {
+                    Element::V4Ports(v4(*address), *protocol, ports(*span))
+                } else {
+                    Element::V6Ports(v6(*address), *protocol, ports(*span))
+                }
             }));
         }
     }

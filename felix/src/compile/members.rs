@@ -35,7 +35,7 @@ pub(super) struct Member {
 /// All sets of pods' addresses, and the pods.
 #[derive(Default)]
 pub(super) struct Members {
-    members: BTreeMap<ObjectKey, Member>,
+    pods: BTreeMap<ObjectKey, Member>,
     holders: BTreeMap<IpAddr, BTreeSet<ObjectKey>>,
     sets: BTreeMap<Name, Arc<MemberSpec>>,
     index: Index,
@@ -51,7 +51,7 @@ impl Members {
         let [mut v4, mut v6] = spec.empty_sets();
         let mut addresses: BTreeSet<IpAddr> = BTreeSet::new();
         for namespace in self.index.namespaces_of(spec) {
-            let pods = in_namespace(&self.members, &namespace);
+            let pods = in_namespace(&self.pods, &namespace);
             let selected = pods.filter(|(_, member)| spec.selects(member, namespaces));
             addresses.extend(selected.flat_map(|(_, member)| &member.addresses));
         }
@@ -80,7 +80,7 @@ impl Members {
         namespaces: &Namespaces,
         draft: &mut Draft,
     ) {
-        let old = self.members.get(key);
+        let old = self.pods.get(key);
         if old == member.as_ref() {
             return;
         }
@@ -99,7 +99,7 @@ impl Members {
     }
 
     fn hold(&mut self, key: &ObjectKey, member: Option<Member>) {
-        for address in self.members.get(key).iter().flat_map(|it| &it.addresses) {
+        for address in self.pods.get(key).iter().flat_map(|it| &it.addresses) {
             if let Some(holders) = self.holders.get_mut(address) {
                 holders.remove(key);
                 if holders.is_empty() {
@@ -111,8 +111,8 @@ impl Members {
             self.holders.entry(*address).or_default().insert(key.clone());
         }
         match member {
-            Some(member) => drop(self.members.insert(key.clone(), member)),
-            None => drop(self.members.remove(key)),
+            Some(member) => drop(self.pods.insert(key.clone(), member)),
+            None => drop(self.pods.remove(key)),
         }
     }
 
@@ -122,7 +122,7 @@ impl Members {
         if toggled.is_empty() {
             return;
         }
-        let pods: Vec<Member> = in_namespace(&self.members, name).map(|(_, member)| member.clone()).collect();
+        let pods: Vec<Member> = in_namespace(&self.pods, name).map(|(_, member)| member.clone()).collect();
         for member in pods {
             for id in self.index.candidates_by(&toggled, &member.pod.labels) {
                 for address in &member.addresses {
@@ -149,8 +149,7 @@ impl Members {
     }
 
     fn wanted(&self, spec: &MemberSpec, address: IpAddr, namespaces: &Namespaces) -> BTreeSet<Element> {
-        let holders =
-            self.holders.get(&address).into_iter().flatten().filter_map(|key| self.members.get(key));
+        let holders = self.holders.get(&address).into_iter().flatten().filter_map(|key| self.pods.get(key));
         spec.elements(address, holders, namespaces)
     }
 }

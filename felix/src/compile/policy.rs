@@ -183,7 +183,7 @@ impl<'a> Writer<'a> {
         match (self.direction, &clause.peers) {
             (Direction::Ingress, peers) => self.named_here(peers, &ports, comment),
             (Direction::Egress, Peers::Any) => {
-                self.named_there(&[Term::new(all_pods())], &ports, None, comment)
+                self.named_there(&[Term::new(all_pods())], &ports, None, comment);
             }
             (Direction::Egress, Peers::Of(set)) => {
                 let terms: Vec<Term> = set.pods.iter().cloned().collect();

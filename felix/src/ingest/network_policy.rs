@@ -39,14 +39,9 @@ pub fn network_policy(object: &v1::NetworkPolicy) -> (Policy, Option<IngestError
 /// What stands for a policy object that could not even be parsed: all pods of its namespace are isolated.
 pub fn unparsable(key: ObjectKey, reason: &str) -> (Policy, IngestError) {
     let error = FieldError::new("object", reason).of(format!("NetworkPolicy {key}"));
-    (
-        closed(key, &v1::NetworkPolicySpec { policy_types: both(), ..Default::default() }, error.to_string()),
-        error,
-    )
-}
-
-fn both() -> Option<Vec<String>> {
-    Some(vec!["Ingress".to_owned(), "Egress".to_owned()])
+    let text = Some(error.to_string());
+    let (ingress, egress) = (Some(Vec::new()), Some(Vec::new()));
+    (Policy { key, pod_selector: Selector::All, ingress, egress, error: text }, error)
 }
 
 fn closed(key: ObjectKey, spec: &v1::NetworkPolicySpec, error: String) -> Policy {

@@ -89,7 +89,7 @@ impl Index {
             match namespace_text(&term.term) {
                 Ok(name) => drop(all.insert(name.to_owned())),
                 Err(text) => {
-                    all.extend(self.by_selector.get(&text).into_iter().flat_map(|it| it.namespaces.clone()))
+                    all.extend(self.by_selector.get(&text).into_iter().flat_map(|it| it.namespaces.clone()));
                 }
             }
         }
