@@ -1,6 +1,7 @@
 //! Two drivers, or one and a peer made of bytes, over real TCP on the loopback of a namespace.
 
 #![cfg(feature = "io")]
+#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
 mod lab;
 

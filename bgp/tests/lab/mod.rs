@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 /// More than any of these tests needs on a busy machine.
-pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_mins(1);
 
 /// Runs the test on a thread in a network namespace of its own whose loopback has these addresses.
 ///
@@ -91,9 +91,8 @@ impl Router {
                 }
             }
         };
-        if timeout(LIMIT, wait).await.is_err() {
-            panic!("{what}: not within {LIMIT:?}; events: {:#?}; table: {:?}", self.events, self.table);
-        }
+        let is_in_time = timeout(LIMIT, wait).await.is_ok();
+        assert!(is_in_time, "{what}: not within {LIMIT:?}; {:#?}; {:?}", self.events, self.table);
     }
 
     fn take(&mut self, event: FibEvent) {
@@ -108,7 +107,7 @@ impl Router {
     }
 
     pub(crate) async fn until_established(&mut self) {
-        self.until("a session", |router| router.is_established()).await;
+        self.until("a session", Self::is_established).await;
     }
 
     /// Whether the last thing that happened to a session is that it came up.

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// What becomes of the routes 192.0.2.0/24 (and 2001:db8::/32, where `MP_REACH_NLRI` is there).
+/// What becomes of the routes 192.0.2.0/24 (and `2001:db8::/32`, where `MP_REACH_NLRI` is there).
 #[derive(Debug, PartialEq)]
 enum Fate {
     /// Announced, with faults noted for these attributes.
@@ -57,6 +57,7 @@ fn check(context: &SessionContext, rows: &[(&str, &str, Fate)]) {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn from_an_external_peer() {
     let rows = [
         ("ORIGIN of length 0", "40 01 00", Withdrawn),

@@ -51,6 +51,7 @@ fn headers_that_do_not_fit() {
 
 /// Each row is read as written on the right and, where the form is the one that we write, back.
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn opens() {
     let graceful = GracefulRestart {
         restarting: true,
