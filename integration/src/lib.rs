@@ -3,3 +3,5 @@
 pub mod cli;
 pub mod lab;
 pub mod probe;
+
+pub mod apiserver;

@@ -1,0 +1,139 @@
+//! An API server in this process: in memory, plain HTTP, for what the product and its users ask.
+//!
+//! Unmodified kubectl and the clients get what a real server of that version answers, for the
+//! kinds and verbs in `registry`; everything else is refused with a `Status`, never answered
+//! with an empty success.
+//!
+//! ```text
+//! http (io) -> world (verbs) -> storage (objects, history)
+//!                  |-> registry (kinds), schema (prune, default, validate), strategy (per kind)
+//!                  |-> patch, apply (server-side apply), table (printing), discovery, openapi
+//! ```
+//! Only `http` and this file do IO; the rest takes `now` and a seed.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    thread::JoinHandle,
+};
+
+use k8s_openapi::jiff::Timestamp;
+use tokio::sync::watch;
+
+use self::{
+    http::{Mode, Shared},
+    world::World,
+};
+
+mod apply;
+mod discovery;
+mod http;
+mod names;
+mod object;
+mod openapi;
+mod patch;
+mod query;
+mod registry;
+mod schema;
+mod selector;
+mod status;
+mod storage;
+mod strategy;
+mod table;
+mod world;
+
+/// Threads that serve. Requests are short and take the world in turn; two keep the encoding of
+/// one answer from holding up the next.
+const WORKERS: usize = 2;
+
+/// A running API server; it stops when dropped.
+pub struct ApiServer {
+    addresses: Vec<SocketAddr>,
+    shared: Arc<Shared>,
+    mode: watch::Sender<Mode>,
+    thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl ApiServer {
+    /// Starts a server with an empty cluster on all of these listeners, which may belong to
+    /// several network namespaces.
+    ///
+    /// # Errors
+    /// What the system says about a listener, or about starting the threads.
+    pub fn start(listeners: Vec<TcpListener>) -> io::Result<Self> {
+        let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
+        // The hasher's keys are the only randomness that the standard library gives.
+        let seed = RandomState::new().hash_one("object identities");
+        let shared = Shared::new(World::new(storage::HISTORY_MAX, seed, Timestamp::now()));
+        let mode = watch::Sender::new(Mode::Serving);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(WORKERS)
+            .thread_name("apiserver")
+            .enable_all()
+            .build()?;
+        let (served, seen) = (Arc::clone(&shared), mode.subscribe());
+        let serve = move || runtime.block_on(http::serve(listeners, served, seen));
+        let thread = std::thread::Builder::new().name("apiserver".to_owned()).spawn(serve)?;
+        Ok(Self { addresses, shared, mode, thread: Some(thread) })
+    }
+
+    /// Where it listens, in the order of the listeners.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Makes the server as good as down: all connections are cut, new ones at once. Its objects
+    /// stay as they are.
+    pub fn begin_outage(&self) {
+        self.set_mode(Mode::Outage);
+    }
+
+    /// Ends an outage: connections are served again.
+    pub fn end_outage(&self) {
+        self.set_mode(Mode::Serving);
+    }
+
+    /// Forgets all versions but the current ones, as a compaction does: watches that are behind
+    /// get 410.
+    pub fn forget_history(&self) {
+        self.shared.world().forget_history();
+        self.shared.wake();
+    }
+
+    /// Stops the server and waits until its threads are gone.
+    ///
+    /// # Errors
+    /// Why it had stopped before, if it had.
+    pub fn stop(mut self) -> io::Result<()> {
+        self.end()
+    }
+
+    fn set_mode(&self, mode: Mode) {
+        self.mode.send_if_modified(|current| {
+            let changes = *current != mode && *current != Mode::Stopped;
+            if changes {
+                *current = mode;
+            }
+            changes
+        });
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        self.mode.send_replace(Mode::Stopped);
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(result)) => result,
+            Some(Err(_)) => Err(io::Error::other("the API server's thread panicked")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for ApiServer {
+    fn drop(&mut self) {
+        if let Err(error) = self.end() {
+            tracing::warn!(%error, "the API server had stopped");
+        }
+    }
+}

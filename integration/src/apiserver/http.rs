@@ -1,0 +1,320 @@
+//! The network side: connections in, calls to the world, answers and streams out.
+//!
+//! ```text
+//! listener task (one per listener) -> connection task -> World (behind a mutex)
+//!                                          ^                 | revision (watch channel)
+//!                                          +---- watches ----+
+//! ```
+//! The listener tasks own their connections; the serving thread owns the listener tasks.
+
+use std::{
+    convert::Infallible,
+    io,
+    net::TcpListener as StdListener,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures::{Stream, stream};
+use http_body_util::{BodyExt, Full, Limited, StreamBody, combinators::UnsyncBoxBody};
+use hyper::{
+    Request, Response,
+    body::{Bytes, Frame, Incoming},
+    header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT, WARNING},
+    service::service_fn,
+};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+};
+use jiff::Timestamp;
+use k8s_openapi::jiff;
+use serde_json::Value;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinSet,
+    time::Instant,
+};
+
+use super::{
+    query::{Call, Query},
+    status::Failure,
+    world::{Body, Reply, Watch, WatchStep, World},
+};
+
+/// Largest request body: the real server's limit.
+const BODY_BYTES_MAX: usize = 3 << 20;
+
+/// Connections of one listener; beyond it new ones are cut. A large lab has some hundred.
+const CONNECTIONS_MAX: usize = 4_096;
+
+/// How often a silent watch gets a bookmark: about as often as from the real server.
+const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Whether the server answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    Serving,
+    /// Connections are cut as soon as they are made.
+    Outage,
+    Stopped,
+}
+
+/// What all tasks share.
+pub(super) struct Shared {
+    world: Mutex<World>,
+    revision: watch::Sender<u64>,
+}
+
+impl Shared {
+    pub(super) fn new(world: World) -> Arc<Self> {
+        let revision = watch::Sender::new(world.revision());
+        Arc::new(Self { world: Mutex::new(world), revision })
+    }
+
+    /// The world. A panic in one request leaves it as the last complete write left it.
+    pub(super) fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the watches that something may have changed.
+    pub(super) fn announce(&self) {
+        let revision = self.world().revision();
+        self.revision.send_if_modified(|known| std::mem::replace(known, revision) != revision);
+    }
+
+    /// Wakes every watch, whether or not anything changed.
+    pub(super) fn wake(&self) {
+        self.revision.send_modify(|_| {});
+    }
+}
+
+/// Serves all listeners until the mode is `Stopped`.
+pub(super) async fn serve(
+    listeners: Vec<StdListener>,
+    shared: Arc<Shared>,
+    mode: watch::Receiver<Mode>,
+) -> io::Result<()> {
+    let mut tasks = JoinSet::new();
+    for listener in listeners {
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener)?;
+        tasks.spawn(listen(listener, Arc::clone(&shared), mode.clone()));
+    }
+    while tasks.join_next().await.is_some() {}
+    Ok(())
+}
+
+async fn listen(listener: TcpListener, shared: Arc<Shared>, mode: watch::Receiver<Mode>) {
+    let mut connections = JoinSet::new();
+    let mut stopping = mode.clone();
+    loop {
+        // Both arms are cancel-safe: `accept` loses no connection, `wait_for` loses no mode.
+        tokio::select! {
+            accepted = listener.accept() => {
+                while connections.try_join_next().is_some() {}
+                let is_serving = *mode.borrow() == Mode::Serving && connections.len() < CONNECTIONS_MAX;
+                // Errors of `accept` are those of one connection, which is gone already.
+                if let (Ok((stream, _)), true) = (accepted, is_serving) {
+                    connections.spawn(connection(stream, Arc::clone(&shared), mode.clone()));
+                }
+            }
+            _ = stopping.wait_for(|mode| *mode == Mode::Stopped) => break,
+        }
+    }
+    // Each connection sees the mode itself and ends.
+    while connections.join_next().await.is_some() {}
+}
+
+async fn connection(stream: TcpStream, shared: Arc<Shared>, mut mode: watch::Receiver<Mode>) {
+    // Answers are small and waited for.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(move |request| {
+        let shared = Arc::clone(&shared);
+        async move { Ok::<_, Infallible>(answer(&shared, request).await) }
+    });
+    let server = auto::Builder::new(TokioExecutor::new());
+    let served = server.serve_connection(TokioIo::new(stream), service);
+    // Dropping the connection cuts it, which is what both other modes mean.
+    tokio::select! {
+        result = served => {
+            if let Err(error) = result {
+                tracing::debug!(%error, "connection ended");
+            }
+        }
+        _ = mode.wait_for(|mode| *mode != Mode::Serving) => {}
+    }
+}
+
+type AnswerBody = UnsyncBoxBody<Bytes, Infallible>;
+
+async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<AnswerBody> {
+    let reply = match read_call(request).await {
+        Ok(call) => {
+            let reply = shared.world().handle(&call, Timestamp::now());
+            shared.announce();
+            reply
+        }
+        Err(failure) => Err(failure),
+    };
+    reply.map_or_else(|failure| refused(&failure), |reply| answered(shared, reply))
+}
+
+async fn read_call(request: Request<Incoming>) -> Result<Call, Failure> {
+    let (parts, body) = request.into_parts();
+    let header = |name: HeaderName| {
+        let values = parts.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        values.collect::<Vec<_>>().join(",")
+    };
+    let body = Limited::new(body, BODY_BYTES_MAX).collect().await.map_err(|error| {
+        if error.is::<http_body_util::LengthLimitError>() {
+            Failure::too_large(BODY_BYTES_MAX)
+        } else {
+            Failure::bad_request(format!("the request body could not be read: {error}"))
+        }
+    })?;
+    Ok(Call {
+        method: parts.method.as_str().to_owned(),
+        path: parts.uri.path().to_owned(),
+        query: Query::parse(parts.uri.query().unwrap_or_default()),
+        accept: header(ACCEPT),
+        content_type: header(CONTENT_TYPE),
+        user_agent: header(USER_AGENT),
+        body: body.to_bytes().to_vec(),
+    })
+}
+
+fn refused(failure: &Failure) -> Response<AnswerBody> {
+    respond(failure.code, "application/json", full(encoded(&failure.body())))
+}
+
+fn answered(shared: &Arc<Shared>, reply: Reply) -> Response<AnswerBody> {
+    let mut response = match reply.body {
+        Body::Json(value) => respond(reply.code, "application/json", full(encoded(&value))),
+        Body::List { head, items } => {
+            respond(reply.code, "application/json", full(encoded_list(&head, &items)))
+        }
+        Body::Text(text) => respond(reply.code, "text/plain", full(text.as_bytes().to_vec())),
+        Body::Watch(watch) => {
+            let frames = StreamBody::new(frames(Arc::clone(shared), watch));
+            respond(reply.code, "application/json", UnsyncBoxBody::new(frames))
+        }
+    };
+    for warning in reply.warnings {
+        let text = format!("299 - \"{}\"", warning.replace('\\', "\\\\").replace('"', "\\\""));
+        if let Ok(value) = HeaderValue::from_str(&text) {
+            response.headers_mut().append(WARNING, value);
+        }
+    }
+    response
+}
+
+fn respond(code: u16, kind: &'static str, body: AnswerBody) -> Response<AnswerBody> {
+    let mut response = Response::new(body);
+    *response.status_mut() =
+        hyper::StatusCode::from_u16(code).expect("every refusal and reply has an HTTP code");
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+fn full(bytes: Vec<u8>) -> AnswerBody {
+    UnsyncBoxBody::new(Full::new(Bytes::from(bytes)))
+}
+
+fn encoded(value: &Value) -> Vec<u8> {
+    let mut bytes = value.to_string().into_bytes();
+    bytes.push(b'\n');
+    bytes
+}
+
+/// The list without copying its items.
+fn encoded_list(head: &Value, items: &[Arc<Value>]) -> Vec<u8> {
+    let mut text = head.to_string();
+    text.pop();
+    text.push_str(",\"items\":[");
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
+            text.push(',');
+        }
+        text.push_str(&item.to_string());
+    }
+    text.push_str("]}\n");
+    text.into_bytes()
+}
+
+/// A watch as it goes out.
+struct Streaming {
+    shared: Arc<Shared>,
+    watch: Box<Watch>,
+    revision: watch::Receiver<u64>,
+    ends: Instant,
+    bookmark_due: Instant,
+    is_over: bool,
+}
+
+fn frames(shared: Arc<Shared>, watch: Box<Watch>) -> impl Stream<Item = Result<Frame<Bytes>, Infallible>> {
+    let now = now();
+    let ends = now + Duration::from_secs(watch.timeout_secs());
+    let revision = shared.revision.subscribe();
+    let state =
+        Streaming { shared, watch, revision, ends, bookmark_due: now + BOOKMARK_INTERVAL, is_over: false };
+    stream::unfold(state, |mut state| async move {
+        let bytes = state.next().await?;
+        Some((Ok(Frame::data(bytes)), state))
+    })
+}
+
+#[expect(clippy::disallowed_methods, reason = "a watch's end is a deadline, and this is the shell")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+impl Streaming {
+    /// The next lines of the stream, `None` at its end.
+    async fn next(&mut self) -> Option<Bytes> {
+        while !self.is_over {
+            // Marked as seen before the step, so that a write during it wakes the next wait.
+            self.revision.borrow_and_update();
+            match self.shared.world().step(&mut self.watch, Timestamp::now()) {
+                WatchStep::Events(events) if events.is_empty() => {}
+                WatchStep::Events(events) => return Some(lines(&events)),
+                WatchStep::End(event) => {
+                    self.is_over = true;
+                    return Some(lines(&[event]));
+                }
+            }
+            if let Some(bookmark) = self.wait().await {
+                return Some(lines(&[bookmark]));
+            }
+        }
+        None
+    }
+
+    /// Waits for a change; the bookmark to send if there was none for long, or the watch ends.
+    async fn wait(&mut self) -> Option<Value> {
+        let until = self.ends.min(self.bookmark_due);
+        match tokio::time::timeout_at(until, self.revision.changed()).await {
+            Ok(Ok(())) => None,
+            // The server is going.
+            Ok(Err(_)) => {
+                self.is_over = true;
+                None
+            }
+            Err(_) => {
+                self.is_over = until == self.ends;
+                self.bookmark_due = until + BOOKMARK_INTERVAL;
+                self.watch.bookmark()
+            }
+        }
+    }
+}
+
+fn lines(events: &[Value]) -> Bytes {
+    let mut text = String::new();
+    for event in events {
+        text.push_str(&event.to_string());
+        text.push('\n');
+    }
+    Bytes::from(text)
+}

@@ -1,0 +1,92 @@
+//! Reading a request's body.
+
+use serde_json::Value;
+
+use crate::apiserver::{
+    object,
+    query::{Call, Query},
+    registry::{Origin, Resource},
+    status::Failure,
+    strategy,
+};
+
+/// The body as JSON; YAML where the content type says so.
+///
+/// # Errors
+/// 415 for other content types, 400 for what cannot be parsed.
+pub(super) fn parse(call: &Call) -> Result<Value, Failure> {
+    let kind = call.content_type.split(';').next().unwrap_or_default().trim();
+    match kind {
+        ""
+        | "application/json"
+        | "application/json-patch+json"
+        | "application/merge-patch+json"
+        | "application/strategic-merge-patch+json" => json(&call.body),
+        "application/yaml" | "application/apply-patch+yaml" => json(&call.body).or_else(|_| yaml(&call.body)),
+        other => Err(Failure::unsupported_media_type(format!(
+            "the body of the request was in an unknown format ({other}) - accepted media types include: application/json, application/yaml"
+        ))),
+    }
+}
+
+fn json(body: &[u8]) -> Result<Value, Failure> {
+    serde_json::from_slice(body)
+        .map_err(|error| Failure::bad_request(format!("error decoding the request body as JSON: {error}")))
+}
+
+fn yaml(body: &[u8]) -> Result<Value, Failure> {
+    serde_yaml_ng::from_slice(body)
+        .map_err(|error| Failure::bad_request(format!("error decoding the request body as YAML: {error}")))
+}
+
+/// `object` with the apiVersion and kind of `resource`.
+///
+/// # Errors
+/// 400 if it says that it is something else, or is no object.
+pub(super) fn check_kind(resource: &Resource, object: &mut Value) -> Result<(), Failure> {
+    if !object.is_object() {
+        return Err(Failure::bad_request("the request body must be an object"));
+    }
+    let (version, kind) = (resource.api_version(), &resource.kind);
+    let given = object::text_at(object, "apiVersion");
+    if !given.is_empty() && given != version {
+        return Err(Failure::bad_request(format!(
+            "the API version in the data ({given}) does not match the expected API version ({version})"
+        )));
+    }
+    let given = object::text_at(object, "kind");
+    if !given.is_empty() && given != kind {
+        return Err(Failure::bad_request(format!(
+            "the kind in the data ({given}) does not match the expected kind ({kind})"
+        )));
+    }
+    object["apiVersion"] = Value::String(version);
+    object["kind"] = Value::String(kind.clone());
+    Ok(())
+}
+
+/// Drops unknown fields; the warnings about them.
+///
+/// # Errors
+/// 400 for unknown fields if the request asks for strictness.
+pub(super) fn prune(resource: &Resource, object: &mut Value, query: &Query) -> Result<Vec<String>, Failure> {
+    let unknown = strategy::prune(resource, object);
+    if unknown.is_empty() {
+        return Ok(Vec::new());
+    }
+    let texts: Vec<String> = unknown.iter().map(|path| format!("unknown field {path:?}")).collect();
+    match query.text("fieldValidation") {
+        "Ignore" => Ok(Vec::new()),
+        "Strict" => {
+            let why = format!("strict decoding error: {}", texts.join(", "));
+            let (kind, version) = (&resource.kind, resource.api_version());
+            Err(Failure::bad_request(match resource.origin {
+                Origin::Custom => why,
+                Origin::BuiltIn => {
+                    format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}")
+                }
+            }))
+        }
+        _ => Ok(texts),
+    }
+}
