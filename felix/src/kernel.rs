@@ -4,9 +4,15 @@
 //! nothing that a core could decide.
 
 pub mod address;
+pub mod conntrack;
+pub mod endpoint;
 pub mod link;
 pub mod monitor;
+pub mod neighbour;
+pub mod nft;
 pub mod route;
 pub mod route_writer;
 pub mod socket;
+pub mod sysctl;
+pub mod uplink;
 mod wake;

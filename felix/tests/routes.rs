@@ -87,6 +87,7 @@ fn expect_routes(prefix: &str, expected: &[&str]) {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn every_kind_of_route_is_installed_changed_and_withdrawn() {
     in_namespace(|| {
         two_uplinks();
@@ -374,11 +375,11 @@ fn deleted_and_changed_routes_are_repaired() {
             "-6 route replace unreachable fd01::/64 proto 84 metric 8484",
             "-4 route replace prohibit 10.244.0.0/26 proto 84 metric 84",
         ] {
-            let writes = writer.writer.status().writes;
+            let before = writer.writer.status().writes;
             ip(damage);
             eventually(&format!("repair after: {damage}"), || {
                 let status = writer.writer.status();
-                if status.writes > writes { Ok(()) } else { Err(format!("{status:?}")) }
+                if status.writes > before { Ok(()) } else { Err(format!("{status:?}")) }
             });
             expect_routes("10.1.0.0/16", &v4);
             expect_routes("fd01::/64", &v6);

@@ -71,6 +71,20 @@ pub fn list(socket: &mut Socket) -> Result<Vec<Address>, SocketError> {
     Ok(ours.filter_map(|reply| parse(&reply.payload)).collect())
 }
 
+/// The addresses of one interface, both families.
+///
+/// # Errors
+/// What [`Socket::dump`] says.
+pub fn list_of(socket: &mut Socket, index: u32) -> Result<Vec<Address>, SocketError> {
+    let mut payload = vec![0; HEADER_BYTES];
+    payload[4..8].copy_from_slice(&index.to_ne_bytes());
+    let request = Request { message_type: libc::RTM_GETADDR, flags: 0, payload };
+    let replies = socket.dump(&request)?;
+    let addresses = replies.iter().filter_map(|reply| parse(&reply.payload));
+    // Kernels before 5.1 do not filter.
+    Ok(addresses.filter(|address| address.index == index).collect())
+}
+
 /// Gives an interface a permanent address, without duplicate address detection; one that it
 /// has already is success.
 ///

@@ -16,7 +16,7 @@ pub(super) const REPAIR_SHARE: u32 = 4;
 pub(super) const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// The floor: what no event told is found after this time.
-pub(super) const AUDIT_INTERVAL: Duration = Duration::from_secs(300);
+pub(super) const AUDIT_INTERVAL: Duration = Duration::from_mins(5);
 
 #[derive(Clone, Debug)]
 pub(super) struct Schedule {

@@ -26,19 +26,21 @@ fn link(interface: &str) -> RouteTarget {
     RouteTarget::Link { interface: interface.into() }
 }
 
+type Row = (
+    &'static str,
+    Vec<(RouteKey, Option<RouteTarget>)>,
+    Vec<RouteSource>,
+    Vec<(RouteKey, RouteTarget)>,
+    Vec<RouteOp>,
+);
+
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn a_plan_is_the_difference() {
     use RouteSource::{Bgp, Local};
     let a = bgp("10.1.0.0/24");
     let b = bgp("10.2.0.0/24");
     let local_a = key(Local, "10.1.0.0/24");
-    type Row = (
-        &'static str,
-        Vec<(RouteKey, Option<RouteTarget>)>,
-        Vec<RouteSource>,
-        Vec<(RouteKey, RouteTarget)>,
-        Vec<RouteOp>,
-    );
     // (why, asked for, in sync, observed, expected)
     let cases: Vec<Row> = vec![
         ("nothing at all", vec![], vec![Bgp, Local], vec![], vec![]),
