@@ -29,6 +29,19 @@ pub(super) async fn ask(spawner: &Spawner, lab: &Path, place: Place, jobs: &[Job
     answers.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
 }
 
+/// What a program prints; an error, with what it said on stderr, when it fails.
+pub(super) async fn capture(spawner: &Spawner, mut launch: Launch) -> io::Result<String> {
+    launch.stdout = Stdio::piped();
+    launch.stderr = Stdio::piped();
+    let name = launch.program.display().to_string();
+    let output = spawner.spawn(launch).await?.wait_with_output().await?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(io::Error::other(format!("{name} ended with {}: {}", output.status, said.trim())))
+}
+
 /// Traffic that runs until it is asked for its tally.
 #[derive(Debug)]
 pub struct RunningTraffic {
