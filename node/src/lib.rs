@@ -1,1 +1,26 @@
-//! The daemon tortie-node and the router tortie-bgp: composition only
+//! The daemon: composition and nothing else.
+//!
+//! ```text
+//! watch ──> routing      Node, BGPConfiguration, BGPPeer -> config -> bgp speaker -> felix route writer
+//! watch ──> policy       Pod, Namespace, NetworkPolicy, IPPool, IPBlock -> felix compiler -> felix nft writer
+//! watch ──> attachments  own Pods, own IPBlocks, IPPools -> ipam local; CNI requests -> felix endpoint
+//! ```
+//! Each of the three is a compartment with threads of its own; what they tell each other is in [`shared`].
+
+pub mod addresses;
+pub mod args;
+pub mod attachments;
+pub mod bgp_status;
+pub mod client;
+pub mod compartment;
+pub mod config;
+pub mod control;
+pub mod daemon;
+pub mod http;
+pub mod install;
+pub mod logging;
+pub mod policy;
+pub mod routing;
+pub mod shared;
+pub mod snapshot;
+pub mod watch;

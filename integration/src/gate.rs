@@ -1,0 +1,93 @@
+//! `cargo lab test`: installs what the tests need, runs every check and every test, and counts.
+//!
+//! A failure, a skip, a missing tool or a test file without a test fails the whole; nothing is passed over in silence.
+
+mod count;
+mod tools;
+
+use std::{
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+use anyhow::{Context, Result, bail};
+
+use count::Counts;
+
+/// Crates whose core must build alone.
+const CORES: [&str; 4] = ["bgp", "cni", "felix", "ipam"];
+
+/// Runs everything.
+///
+/// # Errors
+/// The first check that fails; the tests run to their end and are counted first.
+pub fn run() -> Result<()> {
+    let root = root()?;
+    tools::require()?;
+    let started = now();
+    check(&root, "format", &["fmt", "--check"], &[])?;
+    check(&root, "lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])?;
+    check(&root, "documentation", &["doc", "--workspace", "--no-deps", "--quiet"], &[("RUSTDOCFLAGS", "-D warnings")])?;
+    for core in CORES {
+        check(&root, &format!("core of {core} alone"), &["check", "-p", core, "--no-default-features"], &[])?;
+    }
+    check(&root, "binaries", &["build", "--workspace", "--bins"], &[])?;
+    let counts = tests(&root)?;
+    say(&format!("everything took {} s", started.elapsed().as_secs()));
+    say(&counts.to_string());
+    counts.verdict()
+}
+
+/// The workspace's folder.
+fn root() -> Result<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    folder.canonicalize().with_context(|| format!("{} is gone", folder.display()))
+}
+
+fn cargo(root: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments).current_dir(root).stdin(Stdio::null());
+    command
+}
+
+/// Runs one cargo command that must succeed.
+fn check(root: &Path, what: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Result<()> {
+    say(&format!("== {what}: cargo {}", arguments.join(" ")));
+    let status = cargo(root, arguments).envs(environment.iter().copied()).status()?;
+    if !status.success() {
+        bail!("{what}: cargo {} failed", arguments.join(" "));
+    }
+    Ok(())
+}
+
+/// Runs all tests to their end, passing their output on.
+fn tests(root: &Path) -> Result<Counts> {
+    say("== tests: cargo test --workspace --no-fail-fast");
+    let mut child = cargo(root, &["test", "--workspace", "--no-fail-fast"])
+        .env("CARGO_TERM_COLOR", "never")
+        .stdout(Stdio::piped())
+        // The names of the test files come on standard error; both streams in one keeps their order.
+        .stderr(Stdio::from(std::io::stdout()))
+        .spawn()?;
+    let output = child.stdout.take().context("cargo's output")?;
+    let mut counts = Counts::default();
+    for line in BufReader::new(output).lines() {
+        let line = line?;
+        counts.read(&line);
+        say(&line);
+    }
+    counts.exited_well = child.wait()?.success();
+    Ok(counts)
+}
+
+#[expect(clippy::print_stdout, reason = "what the checks say is what the command is for")]
+fn say(line: &str) {
+    println!("{line}");
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long a run took is for people")]
+fn now() -> Instant {
+    Instant::now()
+}

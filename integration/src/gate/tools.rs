@@ -1,0 +1,61 @@
+//! The programs that the tests use as oracles and peers; Debian's and Ubuntu's packages bring them.
+
+use std::{path::Path, process::Command};
+
+use anyhow::{Context, Result, bail};
+
+use super::say;
+
+/// A program and the package that brings it.
+const TOOLS: [(&str, &str); 7] = [
+    ("ip", "iproute2"),
+    ("nft", "nftables"),
+    ("bird", "bird2"),
+    ("tcpdump", "tcpdump"),
+    ("conntrack", "conntrack"),
+    ("git", "git"),
+    ("jq", "jq"),
+];
+
+/// Where programs lie, beside `PATH`: a user's `PATH` lacks the `sbin` folders on Debian.
+const FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+/// Makes sure that every tool is here, by installing the packages of those that are not.
+///
+/// # Errors
+/// The tools that are still missing, and the command that a person can run.
+pub(super) fn require() -> Result<()> {
+    let packages = missing();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    say(&format!("== tools: installing {}", packages.join(", ")));
+    install(&packages)
+        .with_context(|| format!("run `apt-get install {}` as root and try again", packages.join(" ")))?;
+    match missing().as_slice() {
+        [] => Ok(()),
+        still => bail!("still missing after the installation: {}", still.join(", ")),
+    }
+}
+
+fn missing() -> Vec<&'static str> {
+    let is_here = |tool: &str| FOLDERS.iter().any(|folder| Path::new(folder).join(tool).exists());
+    TOOLS.iter().filter(|(tool, _)| !is_here(tool)).map(|(_, package)| *package).collect()
+}
+
+fn install(packages: &[&str]) -> Result<()> {
+    let apt = |arguments: &[&str]| -> Result<()> {
+        let status = Command::new("apt-get")
+            .args(["-q", "-y"])
+            .args(arguments)
+            .args(if arguments == ["update"] { &[][..] } else { packages })
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            // Daemons that a package brings are not to start: the tests start their own.
+            .env("RUNLEVEL", "1")
+            .status()
+            .context("apt-get")?;
+        if status.success() { Ok(()) } else { bail!("apt-get {} failed", arguments.join(" ")) }
+    };
+    apt(&["update"])?;
+    apt(&["install", "--no-install-recommends"])
+}

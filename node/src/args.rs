@@ -1,0 +1,52 @@
+//! The command line of `tortie-node`.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::Parser;
+
+use crate::logging::LogFormat;
+
+/// The node daemon of Tortie: BGP, kernel routes, policy and addresses of one Kubernetes node.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "tortie-node", version)]
+pub struct Args {
+    /// Name of this machine's Node object.
+    #[arg(long, env = "NODE_NAME")]
+    pub node_name: String,
+
+    /// Kubeconfig file; without it the service account of the pod is used.
+    #[arg(long, env = "KUBECONFIG")]
+    pub kubeconfig: Option<PathBuf>,
+
+    /// Where the sockets are made.
+    #[arg(long, default_value = "/run/tortie")]
+    pub run_dir: PathBuf,
+
+    /// Where the last-good snapshot is kept.
+    #[arg(long, default_value = api::names::STATE_DIR)]
+    pub state_dir: PathBuf,
+
+    /// Address of /healthz, /readyz and /metrics.
+    #[arg(long, default_value = "127.0.0.1:9964")]
+    pub http_address: SocketAddr,
+
+    /// Where the container runtime looks for CNI plugins.
+    #[arg(long, default_value = "/opt/cni/bin")]
+    pub cni_bin_dir: PathBuf,
+
+    /// Where the container runtime looks for the CNI configuration.
+    #[arg(long, default_value = "/etc/cni/net.d")]
+    pub cni_conf_dir: PathBuf,
+
+    /// The plugin that is installed into the plugins' folder; without it none is installed.
+    #[arg(long)]
+    pub cni_plugin: Option<PathBuf>,
+
+    /// Form of the log lines.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+
+    /// What is logged: a level, or levels by module such as `info,bgp=debug`.
+    #[arg(long, default_value = "info")]
+    pub log_level: String,
+}

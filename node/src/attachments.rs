@@ -1,0 +1,103 @@
+//! The attachments compartment: CNI requests to addresses and host-side interfaces of this node's pods.
+//!
+//! ```text
+//! own Pods, IPBlocks, IPPools ──> ipam::local ──> addresses, IPBlock.status
+//! CNI socket ──> add, del, check, gc ──> alias, neighbour, route, (policy), link up
+//! ```
+//! ADD answers once policy has told that its program serves the new endpoint. The route is the commit: what is in the
+//! kernel when the daemon dies is what the next one takes up.
+
+mod add;
+mod check;
+mod del;
+mod objects;
+mod pods;
+mod report;
+mod restore;
+pub(crate) mod server;
+mod state;
+mod status;
+
+use std::{path::PathBuf, sync::Arc, time::SystemTime};
+
+use anyhow::Result;
+use felix::kernel::route_writer::RouteWriter;
+use ipam::moment::Moment;
+use kube::Client;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::{shared::Shared, snapshot::Snapshots};
+use objects::Objects;
+use pods::PodCache;
+use state::State;
+
+pub use status::AttachmentsView;
+
+/// What the compartment is given.
+#[derive(Clone)]
+pub struct AttachmentsContext {
+    /// The way to the API server.
+    pub client: Client,
+    /// Name of this machine's Node object.
+    pub node_name: String,
+    /// Path of the CNI socket.
+    pub socket: PathBuf,
+    /// The one writer of kernel routes.
+    pub routes: RouteWriter,
+    /// What the compartments tell each other.
+    pub shared: Shared,
+    /// What status is made of; written here.
+    pub view: AttachmentsView,
+    /// The last-good snapshot.
+    pub snapshots: Arc<Snapshots>,
+}
+
+/// The compartment's state while it runs.
+pub(crate) struct Attachments {
+    context: AttachmentsContext,
+    pods: PodCache,
+    state: State,
+    /// Something is to be told to the API server.
+    unreported: Notify,
+}
+
+/// Runs until `stop`; pods keep their network.
+///
+/// # Errors
+/// What it cannot go on without; it is then started again.
+pub async fn run(context: AttachmentsContext, stop: CancellationToken) -> Result<()> {
+    let kept = context.snapshots.attachments();
+    let memory = kept.map(|kept| kept.memory).unwrap_or_default();
+    let attachments = Arc::new(Attachments {
+        state: State::new(memory, context.shared.clone(), context.routes.clone(), context.view.clone()),
+        context,
+        pods: PodCache::default(),
+        unreported: Notify::new(),
+    });
+    let mut objects = Objects::watch(&attachments.context);
+    let restored = tokio::select! {
+        restored = restore::restore(&attachments, &mut objects) => restored,
+        () = stop.cancelled() => return Ok(()),
+    };
+    restored?;
+    let listener = server::listen(&attachments.context.socket)?;
+    let ended = stop.child_token();
+    let served = tokio::spawn(server::serve(attachments.clone(), listener, ended.clone()));
+    let reported = tokio::spawn(report::run(attachments.clone(), ended.clone()));
+    let result = tokio::select! {
+        result = objects.follow(&attachments) => result,
+        () = stop.cancelled() => Ok(()),
+    };
+    ended.cancel();
+    served.await?;
+    reported.await?;
+    result
+}
+
+/// Wall-clock time, because releases must be comparable across restarts.
+#[expect(clippy::disallowed_methods, reason = "the shell reads the clock for the core")]
+pub(crate) fn now() -> Moment {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Moment::from_unix_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

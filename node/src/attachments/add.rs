@@ -1,0 +1,214 @@
+//! ADD: pod, address, host side, policy, link up; in this order, and all of it or nothing.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use cni::{
+    protocol::{AddRequest, Grant},
+    response::{CniError, ErrorCode},
+    veth::Alias,
+};
+use felix::{
+    kernel::endpoint::Endpoints,
+    model::route::{RouteSource, RouteTarget},
+    reconcile::link::HostSide,
+};
+use ipam::{local::OutOfAddresses, owner::Owner};
+use ipnetwork::IpNetwork;
+use k8s_openapi::api::core::v1::Pod;
+use tracing::{info, warn};
+
+use super::{Attachments, now, pods::is_terminated};
+use crate::shared::{Endpoint, PodIdentity};
+
+/// How long ADD waits for a block that is under way or an address that comes out of its cooldown.
+const ADDRESS_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// How long ADD waits for policy to serve the endpoint; usually some milliseconds.
+const POLICY_TIME_MAX: Duration = Duration::from_secs(10);
+
+impl Attachments {
+    /// Gives the attachment its addresses and does the host's side.
+    ///
+    /// # Errors
+    /// `TRY_AGAIN_LATER` for what time may mend; then nothing of it remains.
+    pub(super) async fn add(&self, request: AddRequest) -> Result<Grant, CniError> {
+        let started = now();
+        let pod = self.pods.find(&self.context.client, &request.pod).await?;
+        if is_terminated(&pod) {
+            let message = format!("pod {}/{} has ended", request.pod.namespace, request.pod.name);
+            return Err(CniError::new(ErrorCode::TRY_AGAIN_LATER, message));
+        }
+        let owner = owner(&request, &pod);
+        self.take_over(&owner, &request.host_interface).await;
+        let addresses = self.assign(&owner).await?;
+        let wired = self.wire(&request, &pod, &owner, &addresses).await;
+        if let Err(error) = wired {
+            warn!(pod = %owner.pod, interface = %request.host_interface, cause = %error.details, "ADD failed and is undone");
+            self.detach(&owner).await;
+            return Err(error);
+        }
+        self.unreported.notify_one();
+        info!(pod = %owner.pod, interface = %request.host_interface, ?addresses, millis = now().millis_since(started), "pod attached");
+        Ok(self.granted(&addresses))
+    }
+
+    /// A newer sandbox of the same pod takes the place of the former one, whose DEL may come late or never.
+    async fn take_over(&self, owner: &Owner, interface: &str) {
+        let is_former = |endpoint: &Arc<Endpoint>| {
+            endpoint.pod.uid == owner.pod_uid
+                && endpoint.interface != interface
+                && owner.attachment.as_ref().is_some_and(|attachment| attachment.ifname == endpoint.ifname)
+        };
+        let former: Vec<Arc<Endpoint>> = self
+            .state
+            .read(|inner| inner.endpoints.values().filter(|endpoint| is_former(endpoint)).cloned().collect());
+        for endpoint in former {
+            info!(pod = %endpoint.pod, interface = %endpoint.interface, "a newer sandbox takes over");
+            self.detach(&endpoint_owner(&endpoint)).await;
+            let interface = endpoint.interface.clone();
+            let removed = blocking("removal", move || {
+                Ok(Endpoints::open()?.remove(&endpoint.interface, &endpoint.alias)?)
+            })
+            .await;
+            if let Err(error) = removed {
+                warn!(interface, cause = %error.details, "the former sandbox keeps its interface; it passes nothing");
+            }
+        }
+    }
+
+    /// The attachment's addresses; waits for a block under way.
+    async fn assign(&self, owner: &Owner) -> Result<Vec<IpAddr>, CniError> {
+        let assigned = tokio::time::timeout(ADDRESS_TIME_MAX, async {
+            loop {
+                // Subscribed before the attempt, so that no change is missed between the two.
+                let changed = self.state.addresses_changed.notified();
+                let (outcome, _) = self.state.change(|inner| inner.local.assign(now(), owner));
+                let error = match outcome {
+                    Ok(addresses) => return addresses,
+                    Err(error) => error,
+                };
+                self.unreported.notify_one();
+                if self.clean_freed().await > 0 {
+                    continue;
+                }
+                let _ = tokio::time::timeout(retry_after(&error), changed).await;
+            }
+        });
+        if let Ok(addresses) = assigned.await {
+            return Ok(addresses);
+        }
+        let (outcome, _) = self.state.change(|inner| inner.local.assign(now(), owner));
+        outcome.map_err(|error| {
+            CniError::new(ErrorCode::TRY_AGAIN_LATER, error.to_string())
+                .with_details(format!("waited {} s", ADDRESS_TIME_MAX.as_secs()))
+        })
+    }
+
+    /// Alias, neighbours, routes; then policy; then the link goes up.
+    async fn wire(
+        &self,
+        request: &AddRequest,
+        pod: &Arc<Pod>,
+        owner: &Owner,
+        addresses: &[IpAddr],
+    ) -> Result<(), CniError> {
+        let side = HostSide {
+            interface: request.host_interface.clone(),
+            alias: Alias::of(&request.attachment, &owner.pod_uid).text(),
+            addresses: addresses.iter().copied().collect(),
+            pod_mac: request.pod_mac.0,
+        };
+        let alias = side.alias.clone();
+        // Raised before its route, as the kernel takes none by an interface that is down. Nothing passes all the
+        // same: the pod's end is down until the answer, and an interface without a chain drops.
+        blocking("host side", move || {
+            let mut endpoints = Endpoints::open()?;
+            endpoints.prepare(&side)?;
+            Ok(endpoints.raise(&side.interface)?)
+        })
+        .await?;
+        for address in addresses {
+            let target = RouteTarget::Link { interface: request.host_interface.clone() };
+            self.context
+                .routes
+                .install(RouteSource::Local, IpNetwork::from(*address), target)
+                .await
+                .map_err(|error| kernel_error("route", &error))?;
+        }
+        let endpoint = Endpoint {
+            interface: request.host_interface.clone(),
+            pod: identity(request, owner),
+            alias,
+            container_id: request.attachment.container_id.clone(),
+            ifname: request.attachment.ifname.clone(),
+            addresses: addresses.to_vec(),
+            object: Some(pod.clone()),
+        };
+        let ((), generation) = self.state.change(|inner| {
+            inner.endpoints.insert(endpoint.interface.clone(), Arc::new(endpoint.clone()));
+        });
+        self.policy_serves(generation).await
+    }
+
+    /// Waits until the kernel's policy serves the endpoints of this generation.
+    async fn policy_serves(&self, generation: u64) -> Result<(), CniError> {
+        let mut policy = self.context.shared.policy.subscribe();
+        let served =
+            policy.wait_for(|progress| progress.in_sync && progress.endpoints_generation >= generation);
+        let served = tokio::time::timeout(POLICY_TIME_MAX, served).await.is_ok_and(|served| served.is_ok());
+        if served {
+            return Ok(());
+        }
+        let cause = self.context.shared.policy.borrow().kernel_error.clone();
+        Err(CniError::new(ErrorCode::TRY_AGAIN_LATER, "policy is not in the kernel yet").with_details(
+            cause.unwrap_or_else(|| {
+                "the policy watches are not in sync; is the API server reachable?".to_owned()
+            }),
+        ))
+    }
+}
+
+/// How long until an attempt may succeed without any news.
+fn retry_after(error: &OutOfAddresses) -> Duration {
+    match error {
+        OutOfAddresses::Exhausted { ready_at: Some(at), .. } => {
+            Duration::from_millis(at.millis_since(now()).max(1))
+        }
+        _ => ADDRESS_TIME_MAX,
+    }
+}
+
+/// Whom the addresses serve: the UID under which the runtime knows the pod, which for a static pod is not its object's.
+fn owner(request: &AddRequest, pod: &Pod) -> Owner {
+    let uid = request.pod.uid.clone().or_else(|| pod.metadata.uid.clone()).unwrap_or_default();
+    let name = format!("{}/{}", request.pod.namespace, request.pod.name);
+    Owner::new(uid, &request.attachment.container_id, &request.attachment.ifname, name)
+}
+
+/// The owner of an endpoint's addresses.
+pub(super) fn endpoint_owner(endpoint: &Endpoint) -> Owner {
+    Owner::new(&endpoint.pod.uid, &endpoint.container_id, &endpoint.ifname, endpoint.pod.to_string())
+}
+
+fn identity(request: &AddRequest, owner: &Owner) -> PodIdentity {
+    PodIdentity {
+        namespace: request.pod.namespace.clone(),
+        name: request.pod.name.clone(),
+        uid: owner.pod_uid.clone(),
+    }
+}
+
+/// Runs what blocks on netlink outside of the runtime's thread.
+pub(super) async fn blocking<T: Send + 'static>(
+    what: &'static str,
+    work: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
+) -> Result<T, CniError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome.map_err(|error| kernel_error(what, error.as_ref())),
+        Err(error) => Err(CniError::new(ErrorCode::KERNEL, what).with_details(error.to_string())),
+    }
+}
+
+fn kernel_error(what: &str, error: &dyn std::error::Error) -> CniError {
+    CniError::new(ErrorCode::KERNEL, format!("the kernel refuses the {what}")).with_details(error.to_string())
+}

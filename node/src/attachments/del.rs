@@ -1,0 +1,124 @@
+//! DEL and GC: routes, policy, conntrack entries and addresses of attachments that are gone.
+
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
+
+use cni::{
+    protocol::{Attachment, DelRequest, GcRequest, StaleAttachment},
+    response::CniError,
+};
+use felix::{kernel::conntrack::Conntrack, model::route::RouteSource};
+use ipam::owner::Owner;
+use ipnetwork::IpNetwork;
+use tracing::{info, warn};
+
+use super::{
+    Attachments,
+    add::{blocking, endpoint_owner},
+    now,
+};
+use crate::shared::Endpoint;
+
+impl Attachments {
+    /// Takes everything back from the attachment; one that never was is fine.
+    #[expect(clippy::unnecessary_wraps, reason = "every verb answers alike, and DEL never fails")]
+    pub(super) async fn del(&self, request: &DelRequest) -> Result<(), CniError> {
+        let attachment = &request.attachment;
+        let mut owners: BTreeSet<Owner> = self.state.read(|inner| {
+            let endpoints = inner.endpoints.values().filter(|endpoint| serves(endpoint, attachment));
+            endpoints.map(|endpoint| endpoint_owner(endpoint)).collect()
+        });
+        // An attachment whose link vanished has no endpoint but still its addresses.
+        owners.extend(self.state.read(|inner| {
+            let leases = inner.local.leases().into_iter();
+            leases.map(|(_, owner)| owner).filter(|owner| is_of(owner, attachment)).collect::<Vec<_>>()
+        }));
+        for owner in &owners {
+            self.detach(owner).await;
+            info!(pod = %owner.pod, container = %attachment.container_id, "pod detached");
+        }
+        Ok(())
+    }
+
+    /// Takes everything back from the attachments of the network that the runtime does not know any more.
+    pub(super) async fn gc(&self, request: &GcRequest) -> Result<Vec<StaleAttachment>, CniError> {
+        let valid: BTreeSet<(&str, &str)> = request
+            .valid
+            .iter()
+            .map(|attachment| (attachment.container_id.as_str(), attachment.ifname.as_str()))
+            .collect();
+        let stale: Vec<Arc<Endpoint>> = self.state.read(|inner| {
+            let endpoints = inner.endpoints.values();
+            endpoints
+                .filter(|endpoint| {
+                    !valid.contains(&(endpoint.container_id.as_str(), endpoint.ifname.as_str()))
+                })
+                .cloned()
+                .collect()
+        });
+        let mut taken_back = Vec::new();
+        for endpoint in stale {
+            self.detach(&endpoint_owner(&endpoint)).await;
+            info!(pod = %endpoint.pod, container = %endpoint.container_id, "attachment is stale and taken back");
+            let attachment = Attachment {
+                network: request.network.clone(),
+                container_id: endpoint.container_id.clone(),
+                ifname: endpoint.ifname.clone(),
+            };
+            taken_back.push(StaleAttachment { attachment, host_interface: endpoint.interface.clone() });
+        }
+        Ok(taken_back)
+    }
+
+    /// Removes what the owner has: first the way to it, then its flows, and last its claim to the addresses.
+    pub(super) async fn detach(&self, owner: &Owner) {
+        let endpoints: Vec<Arc<Endpoint>> = self.state.read(|inner| {
+            let endpoints = inner.endpoints.values();
+            endpoints.filter(|endpoint| endpoint_owner(endpoint).is_same_attachment(owner)).cloned().collect()
+        });
+        for endpoint in &endpoints {
+            for address in &endpoint.addresses {
+                self.context.routes.set(RouteSource::Local, IpNetwork::from(*address), None);
+            }
+        }
+        self.state.change(|inner| {
+            for endpoint in &endpoints {
+                inner.endpoints.remove(&endpoint.interface);
+            }
+            inner.local.release(now(), owner)
+        });
+        self.clean_freed().await;
+        self.unreported.notify_one();
+    }
+
+    /// Deletes the conntrack entries of freed addresses, so that they can be given again; how many there were.
+    ///
+    /// An established flow of the former pod would otherwise follow the address to the next one.
+    pub(super) async fn clean_freed(&self) -> usize {
+        let addresses: Vec<IpAddr> = self.state.read(|inner| inner.local.to_clean());
+        if addresses.is_empty() {
+            return 0;
+        }
+        let freed: BTreeSet<IpAddr> = addresses.iter().copied().collect();
+        match blocking("deletion of conntrack entries", move || Ok(Conntrack::open()?.forget(&freed)?)).await
+        {
+            Ok(_) => {
+                self.state.change(|inner| inner.local.cleaned(&addresses));
+                addresses.len()
+            }
+            Err(error) => {
+                warn!(cause = %error.details, "freed addresses wait: their conntrack entries cannot be deleted");
+                0
+            }
+        }
+    }
+}
+
+fn serves(endpoint: &Endpoint, attachment: &Attachment) -> bool {
+    endpoint.container_id == attachment.container_id && endpoint.ifname == attachment.ifname
+}
+
+fn is_of(owner: &Owner, attachment: &Attachment) -> bool {
+    owner.attachment.as_ref().is_some_and(|known| {
+        known.container_id == attachment.container_id && known.ifname == attachment.ifname
+    })
+}

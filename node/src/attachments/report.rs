@@ -1,0 +1,131 @@
+//! What the node tells the API server of its addresses: `IPBlock.status` and `NodeNetwork`.
+//!
+//! Changes within a tenth of a second go together; a write that fails is tried again with back-off.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use api::{
+    IPBlock, NodeNetwork, NodeNetworkSpec, NodeNetworkStatus, condition, ip_block::IPBlockStatus,
+    node_network::ChosenAddress,
+};
+use kube::{
+    Api, Client,
+    api::{Patch, PatchParams, PostParams},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::{Attachments, now};
+
+/// How long changes are gathered before they are written.
+const BATCH_TIME: Duration = Duration::from_millis(100);
+
+/// First and longest pause before a failed write is tried again.
+const RETRY_MIN: Duration = Duration::from_millis(200);
+const RETRY_MAX: Duration = Duration::from_secs(10);
+
+/// What was written last, so that nothing is written twice.
+#[derive(Default)]
+struct Written {
+    blocks: BTreeMap<String, IPBlockStatus>,
+    node: Option<NodeNetworkStatus>,
+}
+
+/// Tells the API server what changed, until `stop`.
+pub(super) async fn run(attachments: Arc<Attachments>, stop: CancellationToken) {
+    let mut written = Written::default();
+    let mut pause = BATCH_TIME;
+    let mut retry = RETRY_MIN;
+    loop {
+        tokio::select! {
+            // Cancel-safe: a notification that is not taken stays.
+            () = attachments.unreported.notified() => {}
+            () = stop.cancelled() => return,
+        }
+        loop {
+            if tokio::time::timeout(pause, stop.cancelled()).await.is_ok() {
+                return;
+            }
+            match report(&attachments, &mut written).await {
+                Ok(()) => break,
+                Err(error) => {
+                    debug!(%error, "the API server does not take the node's report; trying again");
+                    pause = retry;
+                    retry = (retry * 2).min(RETRY_MAX);
+                }
+            }
+        }
+        (pause, retry) = (BATCH_TIME, RETRY_MIN);
+    }
+}
+
+async fn report(attachments: &Attachments, written: &mut Written) -> Result<(), kube::Error> {
+    let client = &attachments.context.client;
+    // Routes first: what a status says is released must lead nowhere any more.
+    if attachments.context.routes.flush().await.is_err() {
+        return Ok(());
+    }
+    let writes = attachments.state.read(|inner| inner.local.status_writes());
+    written.blocks.retain(|name, _| writes.iter().any(|(written, _)| written == name));
+    for (name, status) in writes {
+        if written.blocks.get(&name) == Some(&status) {
+            continue;
+        }
+        write_block(client, &name, &status).await?;
+        written.blocks.insert(name, status);
+    }
+    let status = node_status(attachments, written.node.as_ref());
+    if written.node.as_ref() != Some(&status) {
+        write_node(client, &attachments.context.node_name, &status).await?;
+        written.node = Some(status);
+    }
+    Ok(())
+}
+
+async fn write_block(client: &Client, name: &str, status: &IPBlockStatus) -> Result<(), kube::Error> {
+    let api: Api<IPBlock> = Api::all(client.clone());
+    let patch = Patch::Merge(serde_json::json!({ "status": status }));
+    match api.patch_status(name, &PatchParams::default(), &patch).await {
+        Ok(_) => Ok(()),
+        // The object went meanwhile; the watch will tell and the status lose its point.
+        Err(kube::Error::Api(status)) if status.code == 404 => {
+            warn!(block = name, "block object is gone; its addresses stay with their pods");
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// What others need to know of this node now.
+fn node_status(attachments: &Attachments, former: Option<&NodeNetworkStatus>) -> NodeNetworkStatus {
+    let routing = attachments.context.shared.routing.borrow().clone();
+    let chosen = |address: String, reason: &str| ChosenAddress { address, reason: reason.to_owned() };
+    let (held_blocks, epoch_seen, conflict) = attachments
+        .state
+        .read(|inner| (inner.local.held_blocks(), inner.local.epoch(), inner.local.address_conflict(now())));
+    // Compared with what was written before: only a new status moves the transition time.
+    let mut conditions = former.map(|former| former.conditions.clone()).unwrap_or_default();
+    condition::set(&mut conditions, conflict);
+    NodeNetworkStatus {
+        ipv4: routing.addresses.ipv4.as_ref().map(|ipv4| chosen(ipv4.address.to_string(), &ipv4.reason)),
+        ipv6: routing.addresses.ipv6.as_ref().map(|ipv6| chosen(ipv6.address.to_string(), &ipv6.reason)),
+        as_number: Some(routing.asn),
+        router_id: Some(routing.router_id),
+        node_uid: routing.node_uid,
+        held_blocks,
+        epoch_seen,
+        conditions,
+    }
+}
+
+async fn write_node(client: &Client, name: &str, status: &NodeNetworkStatus) -> Result<(), kube::Error> {
+    let api: Api<NodeNetwork> = Api::all(client.clone());
+    let patch = Patch::Merge(serde_json::json!({ "status": status }));
+    match api.patch_status(name, &PatchParams::default(), &patch).await {
+        Ok(_) => return Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => {}
+        Err(error) => return Err(error),
+    }
+    api.create(&PostParams::default(), &NodeNetwork::new(name, NodeNetworkSpec::default())).await?;
+    api.patch_status(name, &PatchParams::default(), &patch).await.map(drop)
+}

@@ -1,0 +1,122 @@
+//! The CNI socket: reads requests, hands each to its verb, writes the answer.
+
+use std::{io, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use cni::protocol::{
+    Answer, FRAME_HEADER_LENGTH, ProtocolError, Request, decode_request, encode_answer, frame_length,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{UnixListener, UnixStream},
+    sync::Semaphore,
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::Attachments;
+
+/// How many plugins are served at a time; a kubelet starts some tens of pods at once.
+const PLUGINS_MAX: usize = 256;
+
+/// How long a plugin may take to send a request whole.
+const REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// A listener on this path that only root can connect to; a socket that a former daemon left is replaced.
+///
+/// # Errors
+/// The folder or the socket cannot be made.
+pub(crate) fn listen(path: &Path) -> Result<UnixListener> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    }
+    match std::fs::remove_file(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| path.display().to_string()),
+    }
+    let listener =
+        UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Serves plugins until `stop`; requests under way are answered first.
+pub(super) async fn serve(attachments: Arc<Attachments>, listener: UnixListener, stop: CancellationToken) {
+    let places = Arc::new(Semaphore::new(PLUGINS_MAX));
+    let mut plugins = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            // Cancel-safe: a connection that is not accepted stays in the backlog.
+            accepted = listener.accept() => accepted,
+            Some(_) = plugins.join_next() => continue,
+            () = stop.cancelled() => break,
+        };
+        let Ok(place) = places.clone().acquire_owned().await else { break };
+        match accepted {
+            Ok((stream, _)) => {
+                let attachments = attachments.clone();
+                let stop = stop.clone();
+                plugins.spawn(async move {
+                    if let Err(error) = serve_plugin(&attachments, stream, &stop).await {
+                        debug!(%error, "a plugin went away");
+                    }
+                    drop(place);
+                });
+            }
+            Err(error) => warn!(%error, "cannot accept a plugin's connection"),
+        }
+    }
+    while plugins.join_next().await.is_some() {}
+}
+
+async fn serve_plugin(
+    attachments: &Attachments,
+    mut stream: UnixStream,
+    stop: &CancellationToken,
+) -> io::Result<()> {
+    loop {
+        let request = tokio::select! {
+            // Not cancel-safe, and need not be: after `stop` nothing more is read.
+            request = tokio::time::timeout(REQUEST_TIME_MAX, read(&mut stream)) => request,
+            () = stop.cancelled() => return Ok(()),
+        };
+        let Ok(request) = request else { return Ok(()) };
+        let answer = match request? {
+            None => return Ok(()),
+            Some(Ok(request)) => dispatch(attachments, request).await,
+            Some(Err(error)) => Answer::Error(error.into()),
+        };
+        let bytes = encode_answer(&answer).or_else(|error| encode_answer(&Answer::Error(error.into())));
+        stream.write_all(&bytes.map_err(io::Error::other)?).await?;
+    }
+}
+
+/// The next request; nothing at the end of the stream.
+async fn read(stream: &mut UnixStream) -> io::Result<Option<Result<Request, ProtocolError>>> {
+    let mut header = [0; FRAME_HEADER_LENGTH];
+    match stream.read_exact(&mut header).await {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    let length = match frame_length(header) {
+        Ok(length) => length,
+        Err(error) => return Ok(Some(Err(error))),
+    };
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await?;
+    Ok(Some(decode_request(&body)))
+}
+
+async fn dispatch(attachments: &Attachments, request: Request) -> Answer {
+    let outcome = match request {
+        Request::Add(request) => attachments.add(request).await.map(Answer::Granted),
+        Request::Del(request) => attachments.del(&request).await.map(|()| Answer::Done),
+        Request::Check(request) => attachments.check(&request).map(Answer::Granted),
+        Request::Status => attachments.status().map(|()| Answer::Done),
+        Request::Gc(request) => attachments.gc(&request).await.map(Answer::Stale),
+    };
+    outcome.unwrap_or_else(Answer::Error)
+}

@@ -1,0 +1,77 @@
+//! `BGPPeer` objects as neighbours.
+
+use std::net::IpAddr;
+
+use api::{BGPPeerSpec, selector::Selector};
+use bgp::config::{ExportPolicy, NeighborConfig};
+
+use super::{ClusterView, NodeFacts, Problem, families};
+
+/// A neighbour for each `BGPPeer` that selects the node; of two with one address the first by name.
+pub(super) fn neighbors(
+    view: &ClusterView,
+    node: &NodeFacts,
+    problems: &mut Vec<Problem>,
+) -> Vec<NeighborConfig> {
+    let mut neighbors: Vec<NeighborConfig> = Vec::new();
+    for (name, spec) in &view.peers {
+        let neighbor = match neighbor(name, spec, node) {
+            Ok(Some(neighbor)) => neighbor,
+            Ok(None) => continue,
+            Err(message) => {
+                problems.push(Problem::of_peer(name, message));
+                continue;
+            }
+        };
+        match neighbors.iter().find(|other| other.address == neighbor.address) {
+            Some(other) => {
+                let message = format!(
+                    "spec.peerIP: {} is the address of BGPPeer {} already; keep one of the two for this node",
+                    neighbor.address, other.name
+                );
+                problems.push(Problem::of_peer(name, message));
+            }
+            None => neighbors.push(neighbor),
+        }
+    }
+    neighbors
+}
+
+/// The neighbour that the object means, if it selects the node.
+fn neighbor(name: &str, spec: &BGPPeerSpec, node: &NodeFacts) -> Result<Option<NeighborConfig>, String> {
+    let selector =
+        Selector::parse(&spec.node_selector).map_err(|error| format!("spec.nodeSelector: {error}"))?;
+    if !selector.matches(&node.labels) {
+        return Ok(None);
+    }
+    let address: IpAddr = spec
+        .peer_ip
+        .parse()
+        .map_err(|_| format!("spec.peerIP: `{}` is no IPv4 or IPv6 address", spec.peer_ip))?;
+    check_address(address, node)?;
+    if spec.as_number == 0 {
+        return Err("spec.asNumber: 0 is reserved (RFC 7607); use 1 to 4294967295".to_owned());
+    }
+    let mut neighbor = NeighborConfig::new(name, address, spec.as_number);
+    neighbor.port = spec.port;
+    neighbor.hold_time_secs = spec.hold_time_seconds;
+    neighbor.passive = spec.passive;
+    neighbor.families = families(&node.addresses);
+    neighbor.next_hop_ipv4 = node.addresses.ipv4.as_ref().map(|chosen| chosen.address);
+    neighbor.next_hop_ipv6 = node.addresses.ipv6.as_ref().map(|chosen| chosen.address);
+    // What one ToR told us is never told to the other: a node is not a way through the fabric.
+    neighbor.export = ExportPolicy::OriginatedOnly;
+    Ok(Some(neighbor))
+}
+
+fn check_address(address: IpAddr, node: &NodeFacts) -> Result<(), String> {
+    if address.is_unspecified() || address.is_multicast() || address.is_loopback() {
+        return Err(format!("spec.peerIP: {address} is not the address of a router"));
+    }
+    let own_ipv4 = node.addresses.ipv4.as_ref().map(|chosen| IpAddr::V4(chosen.address));
+    let own_ipv6 = node.addresses.ipv6.as_ref().map(|chosen| IpAddr::V6(chosen.address));
+    if [own_ipv4, own_ipv6].contains(&Some(address)) {
+        return Err(format!("spec.peerIP: {address} is this node itself; exclude it by spec.nodeSelector"));
+    }
+    Ok(())
+}

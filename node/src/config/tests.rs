@@ -1,0 +1,160 @@
+//! Tables of cluster objects and the sessions that they mean.
+
+use super::*;
+use crate::addresses::Chosen;
+
+fn node(ipv4: &str, labels: &[(&str, &str)]) -> NodeFacts {
+    let chosen = Chosen { address: ipv4.parse().unwrap(), reason: String::new() };
+    NodeFacts {
+        uid: format!("uid of {ipv4}"),
+        labels: labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        addresses: NodeAddresses { ipv4: Some(chosen), ipv6: None },
+    }
+}
+
+fn peer(peer_ip: &str, as_number: u32, node_selector: &str) -> api::BGPPeerSpec {
+    serde_json::from_value(serde_json::json!({
+        "peerIP": peer_ip, "asNumber": as_number, "nodeSelector": node_selector, "port": 179
+    }))
+    .unwrap()
+}
+
+fn view(mesh: bool, peers: &[(&str, api::BGPPeerSpec)]) -> ClusterView {
+    let configuration =
+        BGPConfigurationSpec { node_to_node_mesh_enabled: mesh, ..BGPConfigurationSpec::default() };
+    ClusterView {
+        nodes: BTreeMap::from([
+            ("a".to_owned(), node("10.0.0.1", &[("rack", "r1"), ("as", "65001")])),
+            ("b".to_owned(), node("10.0.0.2", &[("rack", "r2")])),
+        ]),
+        configurations: BTreeMap::from([("default".to_owned(), configuration)]),
+        peers: peers.iter().map(|(name, spec)| ((*name).to_owned(), spec.clone())).collect(),
+    }
+}
+
+/// Name, address and AS of every neighbour of node `a`.
+fn sessions(desired: &Desired) -> Vec<(String, String, u32)> {
+    desired
+        .speaker
+        .neighbors
+        .iter()
+        .map(|neighbor| (neighbor.name.clone(), neighbor.address.to_string(), neighbor.remote_asn))
+        .collect()
+}
+
+#[test]
+fn who_peers_with_whom() {
+    let tor = || peer("10.0.0.254", 64601, "rack == 'r1'");
+    // (why, view, sessions of node a, problems)
+    let cases: [(&str, ClusterView, &[(&str, &str, u32)], &[&str]); 8] = [
+        ("the mesh", view(true, &[]), &[("b", "10.0.0.2", 64512)], &[]),
+        ("no mesh", view(false, &[]), &[], &[]),
+        ("the ToR of its rack", view(false, &[("tor", tor())]), &[("tor", "10.0.0.254", 64601)], &[]),
+        (
+            "not that of another rack",
+            view(false, &[("tor", peer("10.0.0.254", 64601, "rack == 'r2'"))]),
+            &[],
+            &[],
+        ),
+        (
+            "a bad peer disturbs no other",
+            view(false, &[("bad", peer("10.0.0", 64601, "all()")), ("tor", tor())]),
+            &[("tor", "10.0.0.254", 64601)],
+            &["BGPPeer bad: spec.peerIP: `10.0.0` is no IPv4 or IPv6 address"],
+        ),
+        (
+            "a bad selector",
+            view(false, &[("bad", peer("10.0.0.9", 64601, "rack ="))]),
+            &[],
+            &[
+                "BGPPeer bad: spec.nodeSelector: selector: expected `==`, `!=`, `in` or `not in` at character 6",
+            ],
+        ),
+        (
+            "two of one address",
+            view(false, &[("t1", tor()), ("t2", tor())]),
+            &[("t1", "10.0.0.254", 64601)],
+            &[
+                "BGPPeer t2: spec.peerIP: 10.0.0.254 is the address of BGPPeer t1 already; keep one of the two for this node",
+            ],
+        ),
+        (
+            "itself",
+            view(false, &[("me", peer("10.0.0.1", 64601, "all()"))]),
+            &[],
+            &["BGPPeer me: spec.peerIP: 10.0.0.1 is this node itself; exclude it by spec.nodeSelector"],
+        ),
+    ];
+    for (why, view, expected, problems) in cases {
+        let desired = desired(&view, "a").unwrap();
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(name, address, asn)| ((*name).to_owned(), (*address).to_owned(), *asn))
+            .collect();
+        assert_eq!(sessions(&desired), expected, "{why}");
+        let found: Vec<String> = desired.problems.iter().map(ToString::to_string).collect();
+        assert_eq!(found, problems, "{why}");
+    }
+}
+
+#[test]
+fn asn_of_a_node() {
+    let by_label = |label: &str| BGPConfigurationSpec {
+        as_number_label: Some(label.to_owned()),
+        ..BGPConfigurationSpec::default()
+    };
+    // (why, configuration, AS)
+    let cases = [
+        ("the cluster's", BGPConfigurationSpec::default(), 64512),
+        ("its label's", by_label("as"), 65001),
+        ("no such label", by_label("zone"), 64512),
+        ("a label that is no number", by_label("rack"), 64512),
+    ];
+    for (why, configuration, asn) in cases {
+        let mut view = view(false, &[]);
+        view.configurations = BTreeMap::from([("default".to_owned(), configuration)]);
+        assert_eq!(desired(&view, "a").unwrap().speaker.asn, asn, "{why}");
+    }
+}
+
+#[test]
+fn the_configuration_of_lowest_precedence_wins() {
+    let with = |precedence, as_number, node_selector: &str| BGPConfigurationSpec {
+        precedence,
+        as_number,
+        node_selector: node_selector.to_owned(),
+        ..BGPConfigurationSpec::default()
+    };
+    // (why, configurations, AS of node a)
+    let cases: [(&str, &[(&str, BGPConfigurationSpec)], u32); 4] = [
+        ("none: the defaults", &[], 64512),
+        ("lower precedence", &[("x", with(200, 1, "all()")), ("y", with(100, 2, "all()"))], 2),
+        ("then the name", &[("x", with(100, 1, "all()")), ("y", with(100, 2, "all()"))], 1),
+        ("only what selects it", &[("x", with(1, 1, "rack == 'r2'")), ("y", with(9, 2, "rack == 'r1'"))], 2),
+    ];
+    for (why, configurations, asn) in cases {
+        let mut view = view(false, &[]);
+        view.configurations =
+            configurations.iter().map(|(name, spec)| ((*name).to_owned(), spec.clone())).collect();
+        assert_eq!(desired(&view, "a").unwrap().speaker.asn, asn, "{why}");
+    }
+}
+
+#[test]
+fn a_node_that_cannot_speak_says_why() {
+    let mut without_address = view(false, &[]);
+    without_address.nodes.insert("a".to_owned(), NodeFacts::default());
+    // (why, view, node, message)
+    let cases = [
+        ("no Node", view(false, &[]), "z", "Node z: there is no such object; check --node-name"),
+        (
+            "no address",
+            without_address,
+            "a",
+            "Node a: status.addresses has no InternalIP; set the kubelet's --node-ip",
+        ),
+    ];
+    for (why, view, name, message) in cases {
+        assert_eq!(desired(&view, name).unwrap_err().to_string(), message, "{why}");
+    }
+}

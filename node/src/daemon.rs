@@ -1,0 +1,207 @@
+//! The daemon as a whole: what is shared, the compartments, and the end.
+
+mod pages;
+
+use std::{sync::Arc, time::Instant};
+
+use anyhow::{Context, Result};
+use felix::{
+    kernel::{
+        route_writer::RouteWriter,
+        socket::{Protocol, Socket},
+        sysctl,
+    },
+    model::route::Ownership,
+};
+use kube::Client;
+use tokio::{signal::unix::SignalKind, sync::watch, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    args::Args,
+    attachments::{self, AttachmentsContext, AttachmentsView},
+    client,
+    compartment::Compartment,
+    control::{self, ControlContext},
+    http, install,
+    logging::LogLevel,
+    policy::{self, PolicyContext, PolicyView},
+    routing::{self, RoutingContext},
+    shared::Shared,
+    snapshot::Snapshots,
+};
+use pages::DaemonPages;
+
+/// Runs until SIGTERM or SIGINT; the kernel then keeps what it has.
+///
+/// # Errors
+/// What the daemon cannot start without, or the failure of routing.
+pub fn run(args: Args, log_level: LogLevel) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("routing")
+        .enable_all()
+        .build()
+        .context("no runtime")?;
+    runtime.block_on(run_compartments(args, log_level))
+}
+
+async fn run_compartments(args: Args, log_level: LogLevel) -> Result<()> {
+    let started = now();
+    let client = client::connect(args.kubeconfig.as_deref()).await?;
+    prepare_host()?;
+    let (routes, route_thread) =
+        RouteWriter::start(Ownership::NODE).context("kernel routes cannot be read")?;
+    let shared = Shared::default();
+    let speaker = Arc::new(watch::Sender::new(None));
+    let snapshots = Arc::new(Snapshots::new(&args.state_dir));
+    let stop = CancellationToken::new();
+    let context = Arc::new(ControlContext {
+        node_name: args.node_name.clone(),
+        started,
+        shared: shared.clone(),
+        speaker: speaker.clone(),
+        attachments: AttachmentsView::default(),
+        policy: PolicyView::default(),
+        log_level,
+    });
+    let pages = Arc::new(DaemonPages::new(context.clone(), routes.clone()));
+    let policy = start_policy(&client, &context, &pages, &stop)?;
+    let attached = AttachmentsContext {
+        client: client.clone(),
+        node_name: args.node_name.clone(),
+        socket: args.run_dir.join("cni.sock"),
+        routes: routes.clone(),
+        shared: shared.clone(),
+        view: context.attachments.clone(),
+        snapshots: snapshots.clone(),
+    };
+    let attachments = start_attachments(attached, &pages, &stop)?;
+    let mut servers = JoinSet::new();
+    servers.spawn(control::serve(context.clone(), args.run_dir.join("control.sock"), stop.child_token()));
+    servers.spawn(http::serve(args.http_address, pages, stop.child_token()));
+    servers.spawn(install_when_ready(args.clone(), shared.clone(), stop.child_token()));
+    let context = RoutingContext {
+        client,
+        node_name: args.node_name,
+        routes: routes.clone(),
+        shared,
+        speaker,
+        snapshots,
+    };
+    let result = until_the_end(context, &mut servers, &stop).await;
+    stop.cancel();
+    while servers.join_next().await.is_some() {}
+    tokio::task::spawn_blocking(move || {
+        attachments.join();
+        policy.join();
+        routes.stop();
+        if route_thread.join().is_err() {
+            warn!("the route writer ended by a panic");
+        }
+    })
+    .await?;
+    result
+}
+
+/// Routing, the servers and the signals: whichever ends first ends the daemon.
+async fn until_the_end(
+    context: RoutingContext,
+    servers: &mut JoinSet<Result<()>>,
+    stop: &CancellationToken,
+) -> Result<()> {
+    let mut terminate = tokio::signal::unix::signal(SignalKind::terminate()).context("SIGTERM")?;
+    let mut interrupt = tokio::signal::unix::signal(SignalKind::interrupt()).context("SIGINT")?;
+    let routing = routing::run(context, stop.child_token());
+    tokio::pin!(routing);
+    loop {
+        tokio::select! {
+            result = &mut routing => return result.context("routing"),
+            // A server that ended well was stopped or had done its work.
+            Some(ended) = servers.join_next() => ended??,
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        }
+    }
+    info!("stopping; the kernel keeps routes and policy, peers keep our paths for the restart time");
+    stop.cancel();
+    routing.await.context("routing")
+}
+
+fn start_policy(
+    client: &Client,
+    context: &Arc<ControlContext>,
+    pages: &Arc<DaemonPages>,
+    stop: &CancellationToken,
+) -> Result<Compartment> {
+    let given = PolicyContext {
+        client: client.clone(),
+        shared: context.shared.clone(),
+        view: context.policy.clone(),
+        compile_hook: None,
+    };
+    let failures = pages.failures("policy");
+    Compartment::start(
+        "policy",
+        stop.child_token(),
+        move |_| {
+            failures.inc();
+        },
+        move |stop| policy::run(given.clone(), stop),
+    )
+}
+
+fn start_attachments(
+    given: AttachmentsContext,
+    pages: &Arc<DaemonPages>,
+    stop: &CancellationToken,
+) -> Result<Compartment> {
+    let failures = pages.failures("attachments");
+    Compartment::start(
+        "attachments",
+        stop.child_token(),
+        move |_| {
+            failures.inc();
+        },
+        move |stop| attachments::run(given.clone(), stop),
+    )
+}
+
+/// Makes the machine a router, and keeps a default route that came by router advertisement.
+fn prepare_host() -> Result<()> {
+    let mut socket = Socket::open(Protocol::Route).context("no netlink socket")?;
+    let kept = sysctl::enable_forwarding(&mut socket).context("forwarding cannot be switched on")?;
+    if !kept.is_empty() {
+        info!(interfaces = ?kept, "accept_ra=2, because their default route came by router advertisement");
+    }
+    Ok(())
+}
+
+/// The configuration file comes last: from then on the runtime makes pods here.
+async fn install_when_ready(args: Args, shared: Shared, stop: CancellationToken) -> Result<()> {
+    let mut policy = shared.policy.subscribe();
+    let mut endpoints = shared.endpoints.subscribe();
+    let ready = async {
+        policy.wait_for(|progress| progress.in_sync).await.map(drop)?;
+        endpoints.wait_for(|endpoints| endpoints.in_sync).await.map(drop)
+    };
+    tokio::select! {
+        ready = ready => ready.context("the compartments are gone")?,
+        () = stop.cancelled() => return Ok(()),
+    }
+    for path in install::foreign_conflists(&args.cni_conf_dir) {
+        warn!(path = %path.display(), "the runtime prefers this CNI configuration to ours; remove it if pods shall use Tortie");
+    }
+    if let Some(plugin) = &args.cni_plugin {
+        install::install_plugin(plugin, &args.cni_bin_dir)?;
+    }
+    install::install_conflist(&args.cni_conf_dir, &args.run_dir.join("cni.sock"))?;
+    info!("ready: pods get network on this node");
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long the daemon has been running is for people")]
+fn now() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,164 @@
+//! The policy compartment: cluster objects to a program, the program into the kernel.
+//!
+//! ```text
+//! Pod, Namespace, NetworkPolicy, IPPool, IPBlock ──> felix compiler ──delta──> nft writer
+//! endpoints (attachments) ─────────────────────────>               ──generation──> attachments
+//! ```
+//! Nothing is written before every watch has told its first list. A policy that cannot be compiled is set aside by the
+//! compiler alone; a panic here restarts this compartment while the kernel keeps its program.
+
+mod blocks;
+mod kernel;
+mod objects;
+mod view;
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Result;
+use felix::{
+    compile::{CompileHook, Compiler, Settings},
+    program::Delta,
+};
+use kube::Client;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    config::Problem,
+    shared::{PolicyProgress, Shared},
+};
+use kernel::Kernel;
+use objects::Objects;
+
+pub use view::PolicyView;
+
+/// How many updates go into one transaction at most: enough for a burst, little enough that a pod's start is never
+/// behind a long list.
+const UPDATES_MAX: usize = 4096;
+
+/// How long after a refusal the whole program is written anew.
+const RETRY_TIME: Duration = Duration::from_millis(500);
+
+/// What the compartment is given.
+#[derive(Clone)]
+pub struct PolicyContext {
+    /// The way to the API server.
+    pub client: Client,
+    /// What the compartments tell each other.
+    pub shared: Shared,
+    /// What status is made of; written here.
+    pub view: PolicyView,
+    /// Called before each policy is compiled; a test injects a fault by it.
+    pub compile_hook: Option<CompileHook>,
+}
+
+/// Runs until `stop`; the kernel keeps its program.
+///
+/// # Errors
+/// What it cannot go on without; it is then started again.
+pub async fn run(context: PolicyContext, stop: CancellationToken) -> Result<()> {
+    let compiler = match &context.compile_hook {
+        Some(hook) => Compiler::with_hook(Settings::default(), hook.clone()),
+        None => Compiler::new(Settings::default()),
+    };
+    let mut policy = Policy {
+        objects: Objects::watch(&context),
+        kernel: Kernel::open()?,
+        compiler,
+        context,
+        problems: Vec::new(),
+        generation: 0,
+    };
+    tokio::select! {
+        result = policy.follow() => result,
+        () = stop.cancelled() => Ok(()),
+    }
+}
+
+/// The compartment's state while it runs.
+struct Policy {
+    context: PolicyContext,
+    objects: Objects,
+    kernel: Kernel,
+    compiler: Compiler,
+    /// What was set aside, and why.
+    problems: Vec<Problem>,
+    /// The generation of endpoints that the compiler has.
+    generation: u64,
+}
+
+impl Policy {
+    /// Follows the watches as long as they live.
+    async fn follow(&mut self) -> Result<()> {
+        while !self.objects.in_sync() {
+            self.take_changes().await?;
+        }
+        let started = self.kernel.start(self.compiler.program());
+        info!(policies = self.compiler.model().policies.len(), "policy is in sync");
+        self.tell(started.err());
+        loop {
+            let damaged = tokio::select! {
+                // Cancel-safe, both: what came is kept, and damage stays noted until it is repaired.
+                arrived = self.objects.wait() => arrived.map(|()| false)?,
+                damaged = self.kernel.damaged() => damaged.map(|()| true)?,
+            };
+            if damaged {
+                let repaired = self.kernel.repair(self.compiler.program());
+                self.tell(repaired.err());
+                continue;
+            }
+            let delta = self.take_changes().await?;
+            let mut outcome = self.kernel.apply(&delta);
+            while let Err(error) = &outcome {
+                warn!(%error, "the kernel refuses the change; it keeps the former program and the whole is tried again");
+                self.tell_error(error.to_string());
+                // Meanwhile objects go on to gather, so that what was wrong may have been put right.
+                let _ = tokio::time::timeout(RETRY_TIME, self.take_changes()).await;
+                outcome = self.kernel.repair(self.compiler.program());
+            }
+            self.tell(None);
+        }
+    }
+
+    /// Waits for a change and takes it with all that have come meanwhile; what they do to the program.
+    async fn take_changes(&mut self) -> Result<Delta> {
+        let mut delta = Delta::default();
+        self.objects.wait().await?;
+        for _ in 0..UPDATES_MAX {
+            let Some(step) = self.objects.take(&mut self.compiler)? else { break };
+            delta.append(step.outcome.delta);
+            for problem in step.problems {
+                warn!(object = %problem.object, cause = %problem.message, "policy is set aside and allows nothing");
+            }
+            if let Some(generation) = step.generation {
+                self.generation = generation;
+            }
+        }
+        self.problems = self.objects.problems();
+        Ok(delta)
+    }
+
+    /// Publishes what the kernel serves now.
+    fn tell(&self, error: Option<kernel::KernelError>) {
+        if let Some(error) = error {
+            warn!(%error, "the kernel refuses the program");
+            self.tell_error(error.to_string());
+            return;
+        }
+        self.context.view.update(self.compiler.model());
+        self.context.shared.policy.send_replace(PolicyProgress {
+            in_sync: true,
+            endpoints_generation: self.generation,
+            policies: self.compiler.model().policies.len(),
+            problems: self.problems.clone(),
+            kernel_error: None,
+        });
+    }
+
+    fn tell_error(&self, error: String) {
+        self.context.shared.policy.send_modify(|progress| progress.kernel_error = Some(error));
+    }
+}
+
+/// An endpoint's object as the compiler knows pods.
+type PodObject = Arc<k8s_openapi::api::core::v1::Pod>;

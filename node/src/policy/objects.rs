@@ -1,0 +1,288 @@
+//! The objects that policy reads: watches to compiler changes, one at a time.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use anyhow::{Result, anyhow};
+use api::{IPBlock, IPPool};
+use felix::{
+    compile::{Change, Compiler, Listing, Outcome},
+    ingest,
+    model::{self, ObjectKey},
+    program::InterfaceName,
+};
+use k8s_openapi::api::{
+    core::v1::{Namespace, Pod},
+    networking::v1::NetworkPolicy,
+};
+use kube::ResourceExt;
+use tokio::sync::{mpsc, watch};
+use tracing::warn;
+
+use super::{PodObject, PolicyContext, blocks::Blocks};
+use crate::{
+    config::Problem,
+    shared::{Endpoint, Endpoints},
+    watch::{Scope, Update, watch},
+};
+
+/// What came from one of the watches.
+enum Arrival {
+    Pods(Update<Pod>),
+    Namespaces(Update<Namespace>),
+    Policies(Update<NetworkPolicy>),
+    Pools(Update<IPPool>),
+    Blocks(Update<IPBlock>),
+    Endpoints,
+}
+
+/// What one arrival did.
+#[derive(Default)]
+pub(super) struct Step {
+    pub(super) outcome: Outcome,
+    /// Objects that were set aside by it.
+    pub(super) problems: Vec<Problem>,
+    /// The generation of endpoints that the compiler has now, where it changed.
+    pub(super) generation: Option<u64>,
+}
+
+/// The watches and what they told.
+pub(super) struct Objects {
+    pods: mpsc::Receiver<Update<Pod>>,
+    namespaces: mpsc::Receiver<Update<Namespace>>,
+    policies: mpsc::Receiver<Update<NetworkPolicy>>,
+    pools: mpsc::Receiver<Update<IPPool>>,
+    ip_blocks: mpsc::Receiver<Update<IPBlock>>,
+    endpoints: watch::Receiver<Endpoints>,
+    waiting: VecDeque<Arrival>,
+    blocks: Blocks,
+    attached: BTreeMap<InterfaceName, std::sync::Arc<Endpoint>>,
+    set_aside: BTreeMap<ObjectKey, Problem>,
+    /// Pods, namespaces, policies, pools, blocks, endpoints: whether the first list has come.
+    synced: [bool; 6],
+}
+
+impl Objects {
+    pub(super) fn watch(context: &PolicyContext) -> Self {
+        let client = &context.client;
+        let mut endpoints = context.shared.endpoints.subscribe();
+        endpoints.mark_changed();
+        Self {
+            pods: watch(client, Scope::default()),
+            namespaces: watch(client, Scope::default()),
+            policies: watch(client, Scope::default()),
+            pools: watch(client, Scope::default()),
+            ip_blocks: watch(client, Scope::default()),
+            endpoints,
+            waiting: VecDeque::new(),
+            blocks: Blocks::default(),
+            attached: BTreeMap::new(),
+            set_aside: BTreeMap::new(),
+            synced: [false; 6],
+        }
+    }
+
+    /// Whether the first list of every kind has come and been taken.
+    pub(super) fn in_sync(&self) -> bool {
+        !self.synced.contains(&false)
+    }
+
+    /// What is set aside now, and why.
+    pub(super) fn problems(&self) -> Vec<Problem> {
+        self.set_aside.values().cloned().collect()
+    }
+
+    /// Waits until there is something to take; cancel-safe, as what came is kept.
+    pub(super) async fn wait(&mut self) -> Result<()> {
+        if !self.waiting.is_empty() {
+            return Ok(());
+        }
+        let gone = || anyhow!("a watch of policy ended by itself");
+        let arrival = tokio::select! {
+            // A pod that starts waits for its endpoint; everything else can wait for that.
+            biased;
+            changed = self.endpoints.changed() => changed.map(|()| Arrival::Endpoints)?,
+            update = self.policies.recv() => Arrival::Policies(update.ok_or_else(gone)?),
+            update = self.namespaces.recv() => Arrival::Namespaces(update.ok_or_else(gone)?),
+            update = self.pods.recv() => Arrival::Pods(update.ok_or_else(gone)?),
+            update = self.ip_blocks.recv() => Arrival::Blocks(update.ok_or_else(gone)?),
+            update = self.pools.recv() => Arrival::Pools(update.ok_or_else(gone)?),
+        };
+        self.waiting.push_back(arrival);
+        Ok(())
+    }
+
+    /// Takes one arrival into the compiler, if one is there without waiting.
+    pub(super) fn take(&mut self, compiler: &mut Compiler) -> Result<Option<Step>> {
+        let Some(arrival) = self.next_arrival()? else { return Ok(None) };
+        let step = match arrival {
+            Arrival::Pods(update) => self.take_pods(compiler, update),
+            Arrival::Namespaces(update) => self.take_namespaces(compiler, update),
+            Arrival::Policies(update) => self.take_policies(compiler, update),
+            Arrival::Pools(update) => self.take_pools(compiler, update),
+            Arrival::Blocks(update) => self.take_blocks(compiler, update),
+            Arrival::Endpoints => self.take_endpoints(compiler),
+        };
+        Ok(Some(step))
+    }
+
+    fn next_arrival(&mut self) -> Result<Option<Arrival>> {
+        if let Some(arrival) = self.waiting.pop_front() {
+            return Ok(Some(arrival));
+        }
+        if self.endpoints.has_changed()? {
+            return Ok(Some(Arrival::Endpoints));
+        }
+        let arrival = self.policies.try_recv().map(Arrival::Policies);
+        let arrival = arrival.or_else(|_| self.namespaces.try_recv().map(Arrival::Namespaces));
+        let arrival = arrival.or_else(|_| self.pods.try_recv().map(Arrival::Pods));
+        let arrival = arrival.or_else(|_| self.ip_blocks.try_recv().map(Arrival::Blocks));
+        Ok(arrival.or_else(|_| self.pools.try_recv().map(Arrival::Pools)).ok())
+    }
+
+    fn take_pods(&mut self, compiler: &mut Compiler, update: Update<Pod>) -> Step {
+        let outcome = match update {
+            Update::Reset(all) => {
+                self.synced[0] = true;
+                self.blocks.pods_reset();
+                let pods = all.iter().filter_map(|object| self.blocks.pod(object)).collect();
+                compiler.reset(Listing::Pods(pods))
+            }
+            Update::Apply(object) => compiler.apply(self.pod_change(&object)),
+            Update::Delete(key) => {
+                let key = ObjectKey::new(&key.namespace, &key.name);
+                self.blocks.pod_gone(&key);
+                compiler.apply(Change::PodGone(key))
+            }
+        };
+        Step { outcome, ..Step::default() }
+    }
+
+    fn pod_change(&mut self, object: &Pod) -> Change {
+        match self.blocks.pod(object) {
+            Some(pod) => Change::Pod(pod),
+            None => Change::PodGone(ingest::pod::key(object)),
+        }
+    }
+
+    fn take_namespaces(&mut self, compiler: &mut Compiler, update: Update<Namespace>) -> Step {
+        let outcome = match update {
+            Update::Reset(all) => {
+                self.synced[1] = true;
+                compiler.reset(Listing::Namespaces(all.iter().map(ingest::namespace::namespace).collect()))
+            }
+            Update::Apply(object) => compiler.apply(Change::Namespace(ingest::namespace::namespace(&object))),
+            Update::Delete(key) => compiler.apply(Change::NamespaceGone(key.name)),
+        };
+        Step { outcome, ..Step::default() }
+    }
+
+    fn take_policies(&mut self, compiler: &mut Compiler, update: Update<NetworkPolicy>) -> Step {
+        let before = self.set_aside.clone();
+        let outcome = match update {
+            Update::Reset(all) => {
+                self.synced[2] = true;
+                self.set_aside.clear();
+                let policies = all.iter().map(|object| self.policy(object)).collect();
+                compiler.reset(Listing::Policies(policies))
+            }
+            Update::Apply(object) => {
+                let policy = self.policy(&object);
+                compiler.apply(Change::Policy(policy))
+            }
+            Update::Delete(key) => {
+                let key = ObjectKey::new(&key.namespace, &key.name);
+                self.set_aside.remove(&key);
+                compiler.apply(Change::PolicyGone(key))
+            }
+        };
+        for fault in &outcome.faults {
+            let problem = Problem::new("NetworkPolicy", &fault.policy.to_string(), &fault.reason);
+            self.set_aside.insert(fault.policy.clone(), problem);
+        }
+        let fresh = self.set_aside.iter().filter(|(key, problem)| before.get(*key) != Some(problem));
+        let problems = fresh.map(|(_, problem)| problem.clone()).collect();
+        Step { outcome, problems, generation: None }
+    }
+
+    fn policy(&mut self, object: &NetworkPolicy) -> model::Policy {
+        let (policy, error) = ingest::network_policy::network_policy(object);
+        self.set_aside.remove(&policy.key);
+        if let Some(error) = error {
+            let problem = Problem::new("NetworkPolicy", &policy.key.to_string(), error.to_string());
+            self.set_aside.insert(policy.key.clone(), problem);
+        }
+        policy
+    }
+
+    fn take_pools(&mut self, compiler: &mut Compiler, update: Update<IPPool>) -> Step {
+        let readable = |object: &IPPool| match ingest::ip_pool::ip_pool(object) {
+            Ok(pool) => Some(pool),
+            Err(error) => {
+                warn!(object = %object.name_any(), %error, "pool is left out of NAT");
+                None
+            }
+        };
+        let outcome = match update {
+            Update::Reset(all) => {
+                self.synced[3] = true;
+                compiler.reset(Listing::Pools(all.iter().filter_map(readable).collect()))
+            }
+            Update::Apply(object) => compiler
+                .apply(readable(&object).map_or_else(|| Change::PoolGone(object.name_any()), Change::Pool)),
+            Update::Delete(key) => compiler.apply(Change::PoolGone(key.name)),
+        };
+        Step { outcome, ..Step::default() }
+    }
+
+    /// Blocks say earlier than `Pod.status`, and with more authority, which address is whose.
+    fn take_blocks(&mut self, compiler: &mut Compiler, update: Update<IPBlock>) -> Step {
+        self.synced[4] |= matches!(update, Update::Reset(_));
+        let mut outcome = Outcome::default();
+        for pod in self.blocks.update(update) {
+            outcome.append(compiler.apply(Change::Pod(pod)));
+        }
+        Step { outcome, ..Step::default() }
+    }
+
+    fn take_endpoints(&mut self, compiler: &mut Compiler) -> Step {
+        let endpoints = self.endpoints.borrow_and_update().clone();
+        self.synced[5] |= endpoints.in_sync;
+        let mut outcome = Outcome::default();
+        let wanted: BTreeMap<InterfaceName, _> = endpoints
+            .by_interface
+            .iter()
+            .filter_map(|(name, endpoint)| Some((InterfaceName::new(name).ok()?, endpoint.clone())))
+            .collect();
+        for interface in self.attached.keys().filter(|interface| !wanted.contains_key(*interface)) {
+            outcome.append(compiler.apply(Change::EndpointGone(*interface)));
+        }
+        for (interface, endpoint) in &wanted {
+            if self.attached.get(interface) == Some(endpoint) {
+                continue;
+            }
+            outcome.append(self.attach(compiler, *interface, endpoint));
+        }
+        self.attached = wanted;
+        Step { outcome, problems: Vec::new(), generation: Some(endpoints.generation) }
+    }
+
+    /// The pod as ADD saw it goes first where the watch has not told of it yet: an endpoint is never without labels.
+    fn attach(&mut self, compiler: &mut Compiler, interface: InterfaceName, endpoint: &Endpoint) -> Outcome {
+        let mut outcome = Outcome::default();
+        let key = ObjectKey::new(&endpoint.pod.namespace, &endpoint.pod.name);
+        let known = compiler.model().pods.get(&key);
+        let is_known = known.is_some_and(|pod| pod.has_uid(&endpoint.pod.uid));
+        if let (false, Some(object)) = (is_known, endpoint.object.as_ref()) {
+            let object: &PodObject = object;
+            outcome.append(compiler.apply(self.pod_change(object)));
+        }
+        let attached = model::Endpoint {
+            interface,
+            pod: key,
+            pod_uid: endpoint.pod.uid.clone(),
+            addresses: endpoint.addresses.clone(),
+        };
+        outcome.append(compiler.apply(Change::Endpoint(attached)));
+        outcome
+    }
+}

@@ -1,0 +1,280 @@
+//! The routing compartment: cluster objects to sessions, sessions to kernel routes.
+//!
+//! ```text
+//! Node, BGPConfiguration, BGPPeer -> config::desired -> speaker ── FIB changes ──> route writer
+//! own blocks (attachments) ───────────────────────────> speaker
+//! ```
+//! It reads no object that a tenant can write. It starts once its watches have told everything, and from the
+//! last-good snapshot if the API server stays silent.
+
+mod events;
+mod view;
+
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result, anyhow};
+use bgp::{
+    config::{Origination, Originations},
+    driver::{self, FibEvent, Handle},
+    speaker::{RestartMode, SessionEvent, Stop},
+    wire::Family,
+};
+use felix::{
+    kernel::route_writer::RouteWriter,
+    model::route::{NextHop, RouteSource, RouteTarget},
+};
+use kube::Client;
+use tokio::{sync::mpsc, sync::watch, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::{
+    config::{self, ClusterView, Desired, Problem},
+    shared::{OwnBlocks, RoutingProgress, Shared},
+    snapshot::Snapshots,
+};
+use view::View;
+
+/// How long the API server may stay silent before the last-good snapshot is used.
+const API_SILENCE_MAX: Duration = Duration::from_secs(5);
+
+/// What the compartment is given.
+#[derive(Clone)]
+pub struct RoutingContext {
+    /// The way to the API server.
+    pub client: Client,
+    /// Name of this machine's Node object.
+    pub node_name: String,
+    /// The one writer of kernel routes.
+    pub routes: RouteWriter,
+    /// What the compartments tell each other.
+    pub shared: Shared,
+    /// The speaker, for status; written here.
+    pub speaker: Arc<watch::Sender<Option<Handle>>>,
+    /// The last-good configuration.
+    pub snapshots: Arc<Snapshots>,
+}
+
+/// Runs until `stop`; the sessions then close without a word and the kernel keeps its routes.
+///
+/// # Errors
+/// What routing cannot go on without: the process ends with it.
+pub async fn run(context: RoutingContext, stop: CancellationToken) -> Result<()> {
+    let mut view = View::watch(&context.client);
+    let first = tokio::select! {
+        first = first_configuration(&context, &mut view) => first?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    let mut desired = first;
+    loop {
+        let mut session = Running::start(&context, &desired).await?;
+        match session.run(&context, &mut view, &mut desired, &stop).await? {
+            Next::Stop => {
+                session.stop().await;
+                return Ok(());
+            }
+            Next::ListenAgain => session.stop().await,
+        }
+    }
+}
+
+/// Why the speaker ends.
+enum Next {
+    Stop,
+    /// Another port: only a new listener obeys that.
+    ListenAgain,
+}
+
+/// Waits for the watches, for at most some seconds if there is a snapshot, and until the node can speak BGP.
+async fn first_configuration(context: &RoutingContext, view: &mut View) -> Result<Desired> {
+    let in_time = tokio::time::timeout(API_SILENCE_MAX, view.in_sync()).await;
+    match (in_time, context.snapshots.routing()) {
+        (Ok(result), _) => result?,
+        (Err(_), Some(snapshot)) => {
+            warn!("the API server is silent; routing starts from the last-good snapshot");
+            view.restore(snapshot);
+        }
+        (Err(_), None) => {
+            warn!("the API server is silent and there is no snapshot; routing waits for its first answer");
+            view.in_sync().await?;
+        }
+    }
+    loop {
+        match config::desired(view.cluster(), &context.node_name) {
+            Ok(desired) => return Ok(desired),
+            Err(problem) => {
+                warn!(object = %problem.object, cause = %problem.message, "this node cannot speak BGP yet");
+                context.shared.routing.send_modify(|progress| progress.problems = vec![problem]);
+                view.changed().await?;
+            }
+        }
+    }
+}
+
+/// A speaker that runs.
+struct Running {
+    handle: Handle,
+    fib: mpsc::Receiver<FibEvent>,
+    events: mpsc::Receiver<SessionEvent>,
+    task: JoinHandle<Result<(), driver::DriverError>>,
+    listen_port: u16,
+}
+
+impl Running {
+    async fn start(context: &RoutingContext, desired: &Desired) -> Result<Self> {
+        let port = desired.listen_port;
+        let listen: Vec<SocketAddr> = vec![([0, 0, 0, 0], port).into(), ([0_u16; 8], port).into()];
+        let (handle, fib, events, task) =
+            driver::start(desired.speaker.clone(), restart_mode(&context.routes), listen)
+                .await
+                .with_context(|| format!("the speaker cannot start on port {port}"))?;
+        context.speaker.send_replace(Some(handle.clone()));
+        info!(asn = desired.speaker.asn, router_id = %desired.speaker.router_id, port, peers = desired.speaker.neighbors.len(), "speaker started");
+        Ok(Self { handle, fib, events, task, listen_port: port })
+    }
+
+    async fn run(
+        &mut self,
+        context: &RoutingContext,
+        view: &mut View,
+        desired: &mut Desired,
+        stop: &CancellationToken,
+    ) -> Result<Next> {
+        tell(context, desired, view.cluster());
+        let mut blocks = context.shared.blocks.subscribe();
+        blocks.mark_changed();
+        let mut sources_synced = false;
+        loop {
+            tokio::select! {
+                // Cancel-safe, all of them: a message that is not received stays in its channel.
+                event = self.fib.recv() => {
+                    apply_fib(&context.routes, event.ok_or_else(|| anyhow!("the speaker ended by itself"))?);
+                }
+                Some(event) = self.events.recv() => events::log(&event),
+                changed = blocks.changed() => {
+                    changed.context("attachments are gone")?;
+                    let own = blocks.borrow_and_update().clone();
+                    self.originate(&own, &mut sources_synced).await?;
+                }
+                changed = view.changed() => {
+                    changed?;
+                    if self.reconfigure(context, view, desired).await? {
+                        return Ok(Next::ListenAgain);
+                    }
+                }
+                () = stop.cancelled() => return Ok(Next::Stop),
+            }
+        }
+    }
+
+    /// End-of-RIB waits for the first complete set: a helper would sweep what it lacks (RFC 4724).
+    async fn originate(&self, own: &OwnBlocks, sources_synced: &mut bool) -> Result<()> {
+        let originations: Originations =
+            own.blocks.iter().map(|block| (*block, Origination::default())).collect();
+        self.handle.originate(originations).await?;
+        if own.in_sync && !*sources_synced {
+            self.handle.local_sources_synced().await?;
+            *sources_synced = true;
+        }
+        Ok(())
+    }
+
+    /// Whether the speaker must start again on another port.
+    async fn reconfigure(
+        &self,
+        context: &RoutingContext,
+        view: &View,
+        desired: &mut Desired,
+    ) -> Result<bool> {
+        let next = match config::desired(view.cluster(), &context.node_name) {
+            Ok(next) => next,
+            Err(problem) => {
+                // The Node object may be gone for a moment; what runs goes on.
+                warn!(object = %problem.object, cause = %problem.message, "the former configuration stays in force");
+                context.shared.routing.send_modify(|progress| progress.problems = vec![problem]);
+                return Ok(false);
+            }
+        };
+        if next.speaker != desired.speaker {
+            match self.handle.configure(next.speaker.clone()).await {
+                Ok(report) => {
+                    for reset in report.reset {
+                        info!(peer = %reset.neighbor, because = ?reset.because, "session is reset by the new configuration");
+                    }
+                }
+                Err(error) => {
+                    error!(%error, "the new configuration is refused; the former one stays in force")
+                }
+            }
+        }
+        *desired = next;
+        tell(context, desired, view.cluster());
+        context.snapshots.store_routing(view.cluster());
+        Ok(desired.listen_port != self.listen_port)
+    }
+
+    async fn stop(self) {
+        if let Err(error) = self.handle.stop(Stop::Silent).await {
+            warn!(%error, "the speaker did not stop in order");
+        }
+        match self.task.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!(%error, "the speaker ended with an error"),
+            Err(error) => error!(%error, "the speaker's task failed"),
+        }
+    }
+}
+
+/// A kernel that has routes of ours forwarded while no daemon ran: peers may keep their paths through us.
+fn restart_mode(routes: &RouteWriter) -> RestartMode {
+    let observed: Vec<Family> = RouteSource::ALL
+        .into_iter()
+        .flat_map(|source| routes.observed(source).into_keys())
+        .map(|prefix| Family::of(&prefix))
+        .collect();
+    if observed.is_empty() {
+        return RestartMode::Fresh;
+    }
+    let preserved_families = Family::ALL.into_iter().filter(|family| observed.contains(family)).collect();
+    RestartMode::Restarting { preserved_families }
+}
+
+fn apply_fib(routes: &RouteWriter, event: FibEvent) {
+    match event {
+        FibEvent::Synced => routes.in_sync(RouteSource::Bgp),
+        FibEvent::Change(change) => {
+            let hops = change.next_hops.into_iter();
+            let hops: BTreeSet<NextHop> =
+                hops.map(|hop| NextHop { gateway: hop.gateway, interface: hop.interface }).collect();
+            let target = (!hops.is_empty()).then_some(RouteTarget::Via(hops));
+            routes.set(RouteSource::Bgp, change.prefix, target);
+        }
+    }
+}
+
+/// Publishes what is in force, for the other compartments and for status.
+fn tell(context: &RoutingContext, desired: &Desired, cluster: &ClusterView) {
+    let node = cluster.nodes.get(&context.node_name).cloned().unwrap_or_default();
+    let progress = RoutingProgress {
+        in_sync: true,
+        addresses: desired.addresses.clone(),
+        node_uid: node.uid,
+        node_labels: node.labels,
+        asn: desired.speaker.asn,
+        router_id: desired.speaker.router_id.to_string(),
+        problems: desired.problems.clone(),
+    };
+    context.shared.routing.send_if_modified(|known| {
+        for problem in news(&progress.problems, &known.problems) {
+            warn!(object = %problem.object, cause = %problem.message, "object is left out");
+        }
+        let is_new = *known != progress;
+        *known = progress;
+        is_new
+    });
+}
+
+/// The problems that were not there before: each is logged once.
+fn news<'a>(problems: &'a [Problem], known: &'a [Problem]) -> impl Iterator<Item = &'a Problem> {
+    problems.iter().filter(|problem| !known.contains(problem))
+}

@@ -1,0 +1,175 @@
+//! The last-good snapshot: what routing and CNI start from while the API server is silent.
+//!
+//! One JSON file for each compartment, mode 0600, replaced as a whole. A file that cannot be read is as good as none:
+//! it is logged and the API server is waited for.
+
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use api::{BGPConfigurationSpec, BGPPeerSpec, IPBlock, IPPool};
+use ipam::local::Memory;
+use k8s_openapi::api::core::v1::Pod;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tracing::warn;
+
+use crate::{
+    addresses::{Chosen, NodeAddresses},
+    config::{ClusterView, NodeFacts},
+};
+
+/// The folder of the snapshots.
+#[derive(Clone, Debug)]
+pub struct Snapshots {
+    folder: PathBuf,
+}
+
+/// What attachments start from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AttachmentsSnapshot {
+    /// Name, UID and labels of the Node.
+    pub node: NodeIdentity,
+    /// What addresses must remember whatever the API server says.
+    pub memory: Memory,
+    /// All pools.
+    pub pools: Vec<IPPool>,
+    /// The node's own blocks.
+    pub blocks: Vec<IPBlock>,
+    /// The pods of this node.
+    pub pods: Vec<Pod>,
+}
+
+/// The Node that the snapshot was taken on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeIdentity {
+    /// Its name.
+    pub name: String,
+    /// UID of its object.
+    pub uid: String,
+    /// Its labels.
+    pub labels: std::collections::BTreeMap<String, String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RoutingFile {
+    nodes: std::collections::BTreeMap<String, NodeFile>,
+    configurations: std::collections::BTreeMap<String, BGPConfigurationSpec>,
+    peers: std::collections::BTreeMap<String, BGPPeerSpec>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct NodeFile {
+    uid: String,
+    labels: std::collections::BTreeMap<String, String>,
+    ipv4: Option<std::net::Ipv4Addr>,
+    ipv6: Option<std::net::Ipv6Addr>,
+}
+
+impl Snapshots {
+    /// Snapshots in this folder, which is made if need be.
+    pub fn new(folder: &Path) -> Self {
+        Self { folder: folder.to_owned() }
+    }
+
+    /// What routing kept, if anything.
+    pub fn routing(&self) -> Option<ClusterView> {
+        let file: RoutingFile = self.read("routing.json")?;
+        let nodes = file.nodes.into_iter().map(|(name, node)| (name, node.into())).collect();
+        Some(ClusterView { nodes, configurations: file.configurations, peers: file.peers })
+    }
+
+    /// Keeps what routing runs by.
+    pub fn store_routing(&self, view: &ClusterView) {
+        let nodes = view.nodes.iter().map(|(name, node)| (name.clone(), node.into())).collect();
+        let (configurations, peers) = (view.configurations.clone(), view.peers.clone());
+        self.write("routing.json", &RoutingFile { nodes, configurations, peers });
+    }
+
+    /// What attachments kept, if anything.
+    pub fn attachments(&self) -> Option<AttachmentsSnapshot> {
+        self.read("attachments.json")
+    }
+
+    /// Keeps what attachments run by.
+    pub fn store_attachments(&self, snapshot: &AttachmentsSnapshot) {
+        self.write("attachments.json", snapshot);
+    }
+
+    fn read<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        let path = self.folder.join(name);
+        let bytes = fs::read(&path).ok()?;
+        serde_json::from_slice(&bytes)
+            .inspect_err(
+                |error| warn!(path = %path.display(), %error, "snapshot is not understood and not used"),
+            )
+            .ok()
+    }
+
+    fn write(&self, name: &str, value: &impl Serialize) {
+        let path = self.folder.join(name);
+        if let Err(error) = self.replace(&path, value) {
+            warn!(path = %path.display(), %error, "snapshot is not written; a restart without the API server would lack it");
+        }
+    }
+
+    fn replace(&self, path: &Path, value: &impl Serialize) -> std::io::Result<()> {
+        fs::create_dir_all(&self.folder)?;
+        let beside = path.with_extension("new");
+        let mut file =
+            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        file.write_all(&serde_json::to_vec(value)?)?;
+        fs::rename(&beside, path)
+    }
+}
+
+impl From<NodeFile> for NodeFacts {
+    fn from(node: NodeFile) -> Self {
+        const REASON: &str = "last-good snapshot";
+        Self {
+            uid: node.uid,
+            labels: node.labels,
+            addresses: NodeAddresses {
+                ipv4: node.ipv4.map(|address| Chosen { address, reason: REASON.to_owned() }),
+                ipv6: node.ipv6.map(|address| Chosen { address, reason: REASON.to_owned() }),
+            },
+        }
+    }
+}
+
+impl From<&NodeFacts> for NodeFile {
+    fn from(node: &NodeFacts) -> Self {
+        Self {
+            uid: node.uid.clone(),
+            labels: node.labels.clone(),
+            ipv4: node.addresses.ipv4.as_ref().map(|chosen| chosen.address),
+            ipv6: node.addresses.ipv6.as_ref().map(|chosen| chosen.address),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_read_back_and_garbage_is_not_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let snapshots = Snapshots::new(&folder.path().join("state"));
+        assert!(snapshots.attachments().is_none());
+        let kept = AttachmentsSnapshot {
+            memory: Memory { epoch: 7, ..Memory::default() },
+            ..AttachmentsSnapshot::default()
+        };
+        snapshots.store_attachments(&kept);
+        assert_eq!(snapshots.attachments(), Some(kept));
+        let path = folder.path().join("state/attachments.json");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        fs::write(&path, "{").unwrap();
+        assert!(snapshots.attachments().is_none());
+    }
+}

@@ -1,0 +1,155 @@
+//! Watch streams, reduced to three updates: everything anew, one object, one object gone.
+//!
+//! Objects are parsed one by one, so that one which does not parse costs nobody else anything. A kind that the server
+//! does not know yet is an empty list until it does.
+
+use std::{fmt::Debug, time::Duration};
+
+use futures::StreamExt;
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::{ApiResource, DynamicObject},
+    runtime::{WatchStreamExt, watcher},
+};
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+use tracing::warn;
+
+/// How many updates wait for a slow compartment before its watch stops reading.
+const UPDATES_MAX: usize = 1024;
+
+/// First and longest pause before a failed watch is tried again: the server may be restarting, and every node waits
+/// for it.
+const RETRY_MIN: Duration = Duration::from_millis(200);
+const RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// Namespace and name of an object; the namespace is empty for cluster-scoped kinds.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectKey {
+    /// The namespace, or empty.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+}
+
+impl ObjectKey {
+    /// The key of this object.
+    pub fn of<K: ResourceExt>(object: &K) -> Self {
+        Self { namespace: object.namespace().unwrap_or_default(), name: object.name_any() }
+    }
+}
+
+impl std::fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.namespace.is_empty() {
+            f.write_str(&self.name)
+        } else {
+            write!(f, "{}/{}", self.namespace, self.name)
+        }
+    }
+}
+
+/// What happened to the objects of one kind.
+#[derive(Clone, Debug)]
+pub enum Update<K> {
+    /// These are all objects there are; the first one means that the watch is in sync.
+    Reset(Vec<K>),
+    /// This object is new or changed.
+    Apply(K),
+    /// This object is gone.
+    Delete(ObjectKey),
+}
+
+/// What is seen of the kind: all of it, or the objects that a field selector picks.
+#[derive(Clone, Debug, Default)]
+pub struct Scope {
+    /// A field selector such as `spec.nodeName=worker-1`.
+    pub fields: Option<String>,
+}
+
+/// The updates of one kind; the watch ends when the receiver is dropped.
+pub fn watch<K>(client: &Client, scope: Scope) -> mpsc::Receiver<Update<K>>
+where
+    K: Resource<DynamicType = ()> + DeserializeOwned + Send + Debug + 'static,
+{
+    let (sender, receiver) = mpsc::channel(UPDATES_MAX);
+    let api: Api<DynamicObject> = Api::all_with(client.clone(), &ApiResource::erase::<K>(&()));
+    // Ends when the receiver is gone: the owner of the receiver owns the task.
+    tokio::spawn(forward(api, scope, sender));
+    receiver
+}
+
+async fn forward<K>(api: Api<DynamicObject>, scope: Scope, sender: mpsc::Sender<Update<K>>)
+where
+    K: Resource<DynamicType = ()> + DeserializeOwned + Send + Debug,
+{
+    let kind = K::kind(&());
+    let config = watcher::Config { field_selector: scope.fields, ..watcher::Config::default() };
+    let retry = backon::ExponentialBuilder::default()
+        .with_min_delay(RETRY_MIN)
+        .with_max_delay(RETRY_MAX)
+        .with_jitter()
+        .without_max_times();
+    let mut events = watcher(api, config).backoff(watcher::ExponentialBackoff::from(retry)).boxed();
+    let mut listed = Vec::new();
+    loop {
+        let event = tokio::select! {
+            // Cancel-safe: an event that is not taken stays in the stream.
+            event = events.next() => event,
+            () = sender.closed() => return,
+        };
+        let update = match event {
+            None => return,
+            Some(Ok(event)) => reduce::<K>(event, &mut listed),
+            Some(Err(error)) if is_unknown_kind(&error) => Some(Update::Reset(Vec::new())),
+            Some(Err(error)) => {
+                warn!(%kind, %error, "watch failed; what is known stays in force and the watch is tried again");
+                None
+            }
+        };
+        if let Some(update) = update
+            && sender.send(update).await.is_err()
+        {
+            return;
+        }
+    }
+}
+
+/// What an event means, with the objects of a list gathered until it is complete.
+fn reduce<K>(event: watcher::Event<DynamicObject>, listed: &mut Vec<K>) -> Option<Update<K>>
+where
+    K: Resource<DynamicType = ()> + DeserializeOwned,
+{
+    match event {
+        watcher::Event::Init => {
+            listed.clear();
+            None
+        }
+        watcher::Event::InitApply(object) => {
+            listed.extend(parse(object).ok());
+            None
+        }
+        watcher::Event::InitDone => Some(Update::Reset(std::mem::take(listed))),
+        watcher::Event::Apply(object) => {
+            let key = ObjectKey::of(&object);
+            // What is not understood any more must not stay in force in its former form.
+            Some(parse(object).map_or(Update::Delete(key), Update::Apply))
+        }
+        watcher::Event::Delete(object) => Some(Update::Delete(ObjectKey::of(&object))),
+    }
+}
+
+fn parse<K: Resource<DynamicType = ()> + DeserializeOwned>(object: DynamicObject) -> Result<K, ()> {
+    let kind = K::kind(&());
+    let key = ObjectKey::of(&object);
+    object.try_parse().map_err(|error| {
+        warn!(%kind, object = %key, %error, "object is not understood and is left out; correct the field that is named");
+    })
+}
+
+fn is_unknown_kind(error: &watcher::Error) -> bool {
+    matches!(
+        error,
+        watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404
+    )
+}
