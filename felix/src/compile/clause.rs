@@ -142,10 +142,9 @@ impl PortSet {
 
     /// The ports that are names.
     pub(super) fn named(&self) -> Vec<PortMatch> {
-        let is_named = |port: &&PortMatch| matches!(port.ports, Ports::Named(_));
         match self {
             Self::Any => Vec::new(),
-            Self::Of(ports) => ports.iter().filter(is_named).cloned().collect(),
+            Self::Of(ports) => ports.iter().filter(|it| it.is_named()).cloned().collect(),
         }
     }
 }

@@ -15,8 +15,10 @@ const CLAUSES_MIN: usize = 5;
 
 /// What was folded and what was not.
 pub(super) struct Folded {
-    /// Pods with the ports that they may be reached at, or for ingress may reach.
-    pub(super) terms: Vec<MemberTerm>,
+    /// Pods with the single ports that they may be reached at, or for ingress may reach.
+    pub(super) points: Vec<MemberTerm>,
+    /// Pods with ranges of such ports.
+    pub(super) ranges: Vec<MemberTerm>,
     /// Elements (addresses, protocol, ports) of IPv4 and of IPv6; none overlaps another.
     pub(super) v4: BTreeSet<Element>,
     pub(super) v6: BTreeSet<Element>,
@@ -29,7 +31,8 @@ pub(super) struct Folded {
 /// Folds what has both peers and ports.
 pub(super) fn fold(direction: Direction, clauses: Vec<Clause>) -> Folded {
     let mut folded = Folded {
-        terms: Vec::new(),
+        points: Vec::new(),
+        ranges: Vec::new(),
         v4: BTreeSet::new(),
         v6: BTreeSet::new(),
         rules: BTreeSet::new(),
@@ -45,16 +48,15 @@ pub(super) fn fold(direction: Direction, clauses: Vec<Clause>) -> Folded {
             folded.rest.push(clause);
             continue;
         };
-        let is_named = |it: &PortMatch| matches!(it.ports, crate::model::Ports::Named(_));
         // A name is the destination's: for egress the peer's own, for ingress the selected pod's.
         let (foldable, kept): (BTreeSet<_>, BTreeSet<_>) =
-            matches.iter().cloned().partition(|it| direction == Direction::Egress || !is_named(it));
-        fold_pods(peers, &foldable, &mut folded.terms);
-        let numeric: Vec<PortMatch> = foldable.iter().filter(|it| !is_named(it)).cloned().collect();
+            matches.iter().cloned().partition(|it| direction == Direction::Egress || !it.is_named());
+        fold_pods(peers, &foldable, &mut folded);
+        let numeric: Vec<PortMatch> = foldable.iter().filter(|it| !it.is_named()).cloned().collect();
         if !peers.blocks.is_empty() && !numeric.is_empty() {
             blocks.push((peers.blocks.clone(), numeric));
         }
-        folded.rest.extend(remainder(&clause, peers, matches, kept, is_named));
+        folded.rest.extend(remainder(&clause, peers, matches, kept));
         folded.rules.extend(&clause.rules);
     }
     folded.v4 = rectangles(&blocks, true);
@@ -62,12 +64,19 @@ pub(super) fn fold(direction: Direction, clauses: Vec<Clause>) -> Folded {
     folded
 }
 
-fn fold_pods(peers: &PeerSet, ports: &BTreeSet<PortMatch>, terms: &mut Vec<MemberTerm>) {
-    if ports.is_empty() {
-        return;
+/// Single ports and names go to one set, ranges to another: only the first can be a hash set, in which
+/// a change of one pod costs microseconds however many there are.
+fn fold_pods(peers: &PeerSet, ports: &BTreeSet<PortMatch>, folded: &mut Folded) {
+    let (ranges, points): (Vec<PortMatch>, Vec<PortMatch>) =
+        ports.iter().cloned().partition(PortMatch::is_range);
+    for term in &peers.pods {
+        if !points.is_empty() {
+            folded.points.push(MemberTerm::new(term.term.clone(), points.clone()));
+        }
+        if !ranges.is_empty() {
+            folded.ranges.push(MemberTerm::new(term.term.clone(), ranges.clone()));
+        }
     }
-    let ports: Vec<PortMatch> = ports.iter().cloned().collect();
-    terms.extend(peers.pods.iter().map(|term| MemberTerm::new(term.term.clone(), ports.clone())));
 }
 
 /// What folding leaves of a clause: named ports of ingress, and named ports of address blocks.
@@ -76,12 +85,11 @@ fn remainder(
     peers: &PeerSet,
     matches: &BTreeSet<PortMatch>,
     kept: BTreeSet<PortMatch>,
-    is_named: impl Fn(&PortMatch) -> bool,
 ) -> Option<Clause> {
     if !kept.is_empty() {
         return Some(Clause { ports: PortSet::Of(kept), ..clause.clone() });
     }
-    let named: BTreeSet<PortMatch> = matches.iter().filter(|it| is_named(it)).cloned().collect();
+    let named: BTreeSet<PortMatch> = matches.iter().filter(|it| it.is_named()).cloned().collect();
     if named.is_empty() || peers.blocks.is_empty() {
         return None;
     }

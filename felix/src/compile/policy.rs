@@ -93,10 +93,12 @@ impl<'a> Writer<'a> {
             self.named(clause, &comment);
         }
         let comment = self.comment(folded.rules.iter());
-        if !folded.terms.is_empty() {
-            let spec = self.members(folded.terms, Scope::Cluster);
-            self.accept(vec![self.in_set(service_fields(self.peer(Family::V4)), &spec.v4)], &comment);
-            self.accept(vec![self.in_set(service_fields(self.peer(Family::V6)), &spec.v6)], &comment);
+        for terms in [folded.points, folded.ranges] {
+            if !terms.is_empty() {
+                let spec = self.members(terms, Scope::Cluster);
+                self.accept(vec![self.in_set(service_fields(self.peer(Family::V4)), &spec.v4)], &comment);
+                self.accept(vec![self.in_set(service_fields(self.peer(Family::V6)), &spec.v6)], &comment);
+            }
         }
         for (family, key, elements) in
             [(Family::V4, SetKey::V4Ports, folded.v4), (Family::V6, SetKey::V6Ports, folded.v6)]

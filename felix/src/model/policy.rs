@@ -114,6 +114,22 @@ pub struct PortMatch {
     pub ports: Ports,
 }
 
+impl PortMatch {
+    /// Whether it means more than one port of every destination.
+    pub fn is_range(&self) -> bool {
+        match self.ports {
+            Ports::Any => true,
+            Ports::Range(first, last) => first != last,
+            Ports::Named(_) => false,
+        }
+    }
+
+    /// Whether the number is the destination's to say.
+    pub fn is_named(&self) -> bool {
+        matches!(self.ports, Ports::Named(_))
+    }
+}
+
 /// Which ports.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Ports {

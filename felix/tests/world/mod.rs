@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 pub(crate) mod interpreter;
+pub(crate) mod kernel;
 
 use std::net::IpAddr;
 use std::path::PathBuf;

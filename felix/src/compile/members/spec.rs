@@ -62,12 +62,7 @@ impl MemberSpec {
             text.push_str(" on this node");
         }
         let with_ports = terms.iter().any(|term| !term.ports.is_empty());
-        let is_range = |port: &PortMatch| match port.ports {
-            Ports::Any => true,
-            Ports::Range(first, last) => first != last,
-            Ports::Named(_) => false,
-        };
-        let interval = terms.iter().flat_map(|term| &term.ports).any(is_range);
+        let interval = terms.iter().flat_map(|term| &term.ports).any(PortMatch::is_range);
         Self {
             id: hashed("pods-", &text),
             v4: hashed("pods4-", &text),
