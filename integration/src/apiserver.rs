@@ -34,6 +34,7 @@ mod names;
 mod object;
 mod openapi;
 mod patch;
+mod protobuf;
 mod query;
 mod registry;
 mod schema;

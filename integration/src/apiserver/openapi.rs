@@ -87,7 +87,8 @@ fn add_references(raw: &Value, schemas: &mut Map<String, Value>) {
 
 /// Version 3.0 has no fields beside a reference, and no schema without a type for "int or string".
 fn publish(schema: &mut Value) {
-    if let Some(reference) = schema.get("$ref").cloned()
+    // A property may itself be called "$ref"; only a text refers to something.
+    if let Some(reference) = schema.get("$ref").filter(|reference| reference.is_string()).cloned()
         && let Some(members) = schema.as_object_mut()
         && members.len() > 1
     {

@@ -227,6 +227,11 @@ impl FieldError {
         Self { path: path.into(), reason: "FieldValueNotSupported", text }
     }
 
+    /// Whether it says that the value is there already.
+    pub(crate) fn is_duplicate(&self) -> bool {
+        self.reason == "FieldValueDuplicate"
+    }
+
     /// The value stands for something that is there already.
     pub(crate) fn duplicate(path: impl Into<String>, value: &Value) -> Self {
         let text = format!("Duplicate value: {}", shown(value));

@@ -170,7 +170,11 @@ fn set_or_remove(object: &mut Value, field: &str, value: Option<Value>) {
 /// # Errors
 /// 400 for values of a wrong type in a built-in kind, 422 for everything else.
 pub(crate) fn check(resource: &Resource, new: &Value, old: Option<&Value>) -> Result<(), Failure> {
-    let errors = validate::validate(&resource.schema, new);
+    let mut errors = validate::validate(&resource.schema, new);
+    if resource.origin == Origin::BuiltIn {
+        // List keys of built-in kinds guide merges alone: a Node may well have two InternalIPs.
+        errors.retain(|error| !error.is_duplicate());
+    }
     if let Some(error) = errors.iter().find(|error| error.is_wrong_type())
         && resource.origin == Origin::BuiltIn
     {
@@ -188,7 +192,7 @@ pub(crate) fn check(resource: &Resource, new: &Value, old: Option<&Value>) -> Re
             all.extend(rules.check(new, old));
         } else if rules.any() {
             let detail = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation";
-            all.push(FieldError::invalid("<nil>", &Value::Null, detail));
+            all.push(FieldError::invalid("<nil>", &json!("null"), detail));
         }
     }
     if resource.origin == Origin::BuiltIn {

@@ -78,6 +78,12 @@ const ATOMIC_OBJECTS: &[&str] = &[
 const ATOMIC_MAPS: &[(&str, &str)] =
     &[("io.k8s.api.core.v1.PodSpec", "nodeSelector"), ("io.k8s.api.core.v1.ServiceSpec", "selector")];
 
+/// Fields whose default is part of what tells list items apart.
+const DEFAULTS: &[(&str, &str, &str)] = &[
+    ("io.k8s.api.core.v1.ContainerPort", "protocol", "TCP"),
+    ("io.k8s.api.core.v1.ServicePort", "protocol", "TCP"),
+];
+
 /// All definitions that the built-in kinds consist of, by name.
 pub(crate) fn definitions() -> &'static Members {
     static DEFINITIONS: LazyLock<Members> = LazyLock::new(build);
@@ -141,6 +147,11 @@ fn build() -> Members {
     for (name, property) in ATOMIC_MAPS {
         if let Some(definition) = definitions.get_mut(*name) {
             definition["properties"][property]["x-kubernetes-map-type"] = json!("atomic");
+        }
+    }
+    for (name, property, default) in DEFAULTS {
+        if let Some(definition) = definitions.get_mut(*name) {
+            definition["properties"][property]["default"] = json!(default);
         }
     }
     definitions

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::apiserver::{
-    object,
+    object, protobuf,
     query::{Call, Query},
     registry::{Origin, Resource},
     status::Failure,
@@ -23,6 +23,9 @@ pub(super) fn parse(call: &Call) -> Result<Value, Failure> {
         | "application/merge-patch+json"
         | "application/strategic-merge-patch+json" => json(&call.body),
         "application/yaml" | "application/apply-patch+yaml" => json(&call.body).or_else(|_| yaml(&call.body)),
+        "application/vnd.kubernetes.protobuf" => protobuf::decode(&call.body).map_err(|why| {
+            Failure::unsupported_media_type(format!("the protobuf body cannot be read: {why}"))
+        }),
         other => Err(Failure::unsupported_media_type(format!(
             "the body of the request was in an unknown format ({other}) - accepted media types include: application/json, application/yaml"
         ))),
