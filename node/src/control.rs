@@ -180,14 +180,20 @@ impl ControlContext {
         }
     }
 
-    async fn node(&self) -> NodeStatus {
+    /// The sessions; none while there is no speaker.
+    pub async fn peer_list(&self) -> Vec<PeerStatus> {
+        match self.peers().await {
+            Reply::Value(peers) => peers,
+            Reply::Error(_) => Vec::new(),
+        }
+    }
+
+    /// The node as a whole.
+    pub async fn node(&self) -> NodeStatus {
         let routing = self.shared.routing.borrow().clone();
         let policy = self.shared.policy.borrow().clone();
         let own = self.shared.blocks.borrow().clone();
-        let peers = match self.peers().await {
-            Reply::Value(peers) => peers,
-            Reply::Error(_) => Vec::new(),
-        };
+        let peers = self.peer_list().await;
         let ipv4 = routing.addresses.ipv4.map(|chosen| (chosen.address.to_string(), chosen.reason));
         let ipv6 = routing.addresses.ipv6.map(|chosen| (chosen.address.to_string(), chosen.reason));
         let addresses = ipv4.into_iter().chain(ipv6);

@@ -27,6 +27,7 @@ use crate::{
     http, install,
     logging::LogLevel,
     policy::{self, PolicyContext, PolicyView},
+    report,
     routing::{self, RoutingContext},
     shared::Shared,
     snapshot::Snapshots,
@@ -81,6 +82,7 @@ async fn run_compartments(args: Args, log_level: LogLevel) -> Result<()> {
     let mut servers = JoinSet::new();
     servers.spawn(control::serve(context.clone(), args.run_dir.join("control.sock"), stop.child_token()));
     servers.spawn(http::serve(args.http_address, pages, stop.child_token()));
+    servers.spawn(reporting(context.clone(), client.clone(), stop.child_token()));
     servers.spawn(install_when_ready(args.clone(), shared.clone(), stop.child_token()));
     let context = RoutingContext {
         client,
@@ -103,6 +105,11 @@ async fn run_compartments(args: Args, log_level: LogLevel) -> Result<()> {
     })
     .await?;
     result
+}
+
+async fn reporting(context: Arc<ControlContext>, client: Client, stop: CancellationToken) -> Result<()> {
+    report::run(context, client, stop).await;
+    Ok(())
 }
 
 /// Routing, the servers and the signals: whichever ends first ends the daemon.

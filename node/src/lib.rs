@@ -20,6 +20,7 @@ pub mod http;
 pub mod install;
 pub mod logging;
 pub mod policy;
+pub mod report;
 pub mod routing;
 pub mod shared;
 pub mod snapshot;

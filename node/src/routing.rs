@@ -150,7 +150,10 @@ impl Running {
                 event = self.fib.recv() => {
                     apply_fib(&context.routes, event.ok_or_else(|| anyhow!("the speaker ended by itself"))?);
                 }
-                Some(event) = self.events.recv() => events::log(&event),
+                Some(event) = self.events.recv() => {
+                    events::log(&event);
+                    context.shared.sessions.send_modify(|count| *count += 1);
+                }
                 changed = blocks.changed() => {
                     changed.context("attachments are gone")?;
                     let own = blocks.borrow_and_update().clone();

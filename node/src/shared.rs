@@ -113,6 +113,8 @@ pub struct Shared {
     pub policy: watch::Sender<PolicyProgress>,
     /// Written by routing.
     pub routing: watch::Sender<RoutingProgress>,
+    /// Raised by routing whenever a session came up or went down.
+    pub sessions: watch::Sender<u64>,
 }
 
 impl Default for Shared {
@@ -122,6 +124,7 @@ impl Default for Shared {
             blocks: watch::Sender::new(OwnBlocks::default()),
             policy: watch::Sender::new(PolicyProgress::default()),
             routing: watch::Sender::new(RoutingProgress::default()),
+            sessions: watch::Sender::new(0),
         }
     }
 }
