@@ -31,8 +31,6 @@ const RETURNED_MAX: usize = 65_536;
 /// Why the epoch was raised.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Raised {
-    /// This leader started.
-    LeaderStarted,
     /// A block vanished that this leader did not delete.
     BlockVanished(IpNetwork),
     /// A block is back that this leader deleted.
@@ -45,6 +43,19 @@ pub enum Raised {
     NodeReplaced(String),
     /// A Node object that has blocks is gone: whether it still runs is asked by this.
     NodeGone(String),
+}
+
+impl std::fmt::Display for Raised {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::BlockVanished(cidr) => write!(f, "IPBlock {cidr} vanished, and not by this service"),
+            Self::BlockReappeared(cidr) => write!(f, "IPBlock {cidr} is back after its deletion"),
+            Self::PoolWentBack(pool) => write!(f, "IPPool {pool} went back to an older epoch"),
+            Self::NewerSeen(epoch) => write!(f, "somebody knows the newer epoch {epoch}"),
+            Self::NodeReplaced(node) => write!(f, "Node {node} was replaced by another of its name"),
+            Self::NodeGone(node) => write!(f, "Node {node} is gone but has blocks"),
+        }
+    }
 }
 
 /// A node without an object.

@@ -86,6 +86,18 @@ pub enum Action {
     },
 }
 
+impl std::fmt::Display for Action {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Create { cidr, node, why, .. } => write!(f, "create {cidr} for {node} ({why:?})"),
+            Self::SetDraining { block, draining: true, why } => write!(f, "drain {}: {why}", block.cidr),
+            Self::SetDraining { block, draining: false, why } => write!(f, "keep {}: {why}", block.cidr),
+            Self::Confirm { block, epoch, .. } => write!(f, "confirm {} at epoch {epoch}", block.cidr),
+            Self::Delete { block, why } => write!(f, "delete {} ({why:?})", block.cidr),
+        }
+    }
+}
+
 /// Why a block is created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CreateReason {

@@ -100,11 +100,6 @@ impl Pool {
         1 << (self.block_size - self.cidr.prefix()).min(BLOCKS_BITS_MAX)
     }
 
-    /// How many addresses a block has.
-    pub(crate) fn block_addresses(&self) -> u32 {
-        1 << (self.family().bits() - self.block_size)
-    }
-
     /// How many addresses the pool has, capped at `i64::MAX`.
     pub fn addresses(&self) -> i64 {
         let bits = self.family().bits() - self.cidr.prefix();

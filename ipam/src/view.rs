@@ -30,6 +30,8 @@ pub struct Objects {
     pub blocks: Vec<IPBlock>,
     /// All NodeNetworks.
     pub networks: Vec<NodeNetwork>,
+    /// `spec.cidr` of IPBlocks that cannot be read otherwise: they still claim their range.
+    pub unreadable_blocks: BTreeSet<String>,
     /// Names without a Node object to which Pods are still bound.
     pub bound_elsewhere: BTreeSet<String>,
 }
@@ -111,7 +113,7 @@ pub struct View {
     pub nodes: BTreeMap<String, NodeFacts>,
     /// Blocks by range.
     pub blocks: BTreeMap<IpNetwork, BlockFacts>,
-    /// Ranges of objects that are not named after them: never ours, never given.
+    /// Ranges of objects that cannot be read or are not named after them: never given.
     pub foreign: BTreeSet<IpNetwork>,
     /// NodeNetworks by the node's name.
     pub networks: BTreeMap<String, NetworkFacts>,
@@ -128,6 +130,7 @@ impl View {
             pools: Pools::read(&objects.pools),
             nodes: objects.nodes.iter().map(node).collect(),
             networks: objects.networks.iter().map(network).collect(),
+            foreign: objects.unreadable_blocks.iter().filter_map(|text| prefix::parse(text).ok()).collect(),
             bound_elsewhere: objects.bound_elsewhere.clone(),
             ..Self::default()
         };
