@@ -184,6 +184,28 @@ fn header(index: u32, flags: i32, mask: i32) -> Vec<u8> {
     bytes
 }
 
+/// What a new description of an interface means for routes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkNews {
+    /// Nothing that routes depend on: an alias, an MTU, a hardware address.
+    Nothing,
+    /// Routes that were impossible may be possible: it is new, up, or has a carrier now.
+    Gain,
+    /// Routes may be gone: it went down, lost its carrier or its name.
+    Loss,
+}
+
+fn news(old: Option<&Link>, new: &Link) -> LinkNews {
+    let Some(old) = old else { return LinkNews::Gain };
+    let is_lost = (old.is_up && !new.is_up) || (old.has_carrier && !new.has_carrier);
+    let is_gained = (!old.is_up && new.is_up) || (!old.has_carrier && new.has_carrier);
+    match (is_lost || old.name != new.name, is_gained) {
+        (true, _) => LinkNews::Loss,
+        (false, true) => LinkNews::Gain,
+        (false, false) => LinkNews::Nothing,
+    }
+}
+
 /// Names and numbers of the interfaces, kept up by events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Links {
@@ -204,14 +226,13 @@ impl Links {
         Ok(links)
     }
 
-    /// Takes the newest description of an interface; true if routes may depend on what changed.
-    pub fn insert(&mut self, link: Link) -> bool {
+    /// Takes the newest description of an interface; what that means for routes by it.
+    pub fn insert(&mut self, link: Link) -> LinkNews {
         let old = self.remove(link.index);
+        let news = news(old.as_ref(), &link);
         self.by_name.insert(link.name.clone(), link.index);
-        let matters = |link: &Link| (link.name.clone(), link.is_up, link.has_carrier);
-        let is_changed = old.as_ref().map(matters) != Some(matters(&link));
         self.by_index.insert(link.index, link);
-        is_changed
+        news
     }
 
     /// Forgets an interface that is gone.
@@ -238,3 +259,6 @@ impl Links {
         self.by_index.values()
     }
 }
+
+#[cfg(test)]
+mod tests;

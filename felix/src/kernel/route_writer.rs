@@ -28,6 +28,7 @@ use super::wake::{self, Waker};
 use crate::model::route::{Ownership, RouteSource, RouteTarget};
 use crate::reconcile::route::{ObservedRoutes, RouteKey};
 
+mod refusal;
 mod schedule;
 mod worker;
 

@@ -8,17 +8,16 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, info, warn};
 
+use super::refusal::{Fault, judge, second_choice};
 use super::schedule::{RETRY_DELAY, Schedule};
 use super::{RouteError, Shared, Waiter};
-use crate::kernel::link::Links;
+use crate::kernel::link::{LinkNews, Links};
 use crate::kernel::monitor::{Event, EventSocket, Topic};
 use crate::kernel::route;
-use crate::kernel::socket::{Protocol, Refusal, Socket, SocketError, readable};
+use crate::kernel::socket::{Protocol, Socket, SocketError, readable};
 use crate::kernel::wake::Wakeup;
 use crate::model::route::{NextHop, Ownership, RouteSource, RouteTarget};
-use crate::reconcile::route::{
-    DesiredRoutes, ObservedRoutes, RouteKey, RouteOp, is_satisfied, plan, plan_keys,
-};
+use crate::reconcile::route::{DesiredRoutes, ObservedRoutes, RouteKey, RouteOp, plan, plan_keys};
 
 /// The main routing table, the only one that we write.
 const TABLE_MAIN: u8 = 254;
@@ -41,21 +40,12 @@ pub(super) struct Worker {
     waiting: Vec<Waiter>,
 }
 
-/// Why one write did not happen, by what follows from it.
-enum Fault {
-    /// What the route needs is not there: a gateway off link, an interface down or missing.
-    Unresolvable(String),
-    /// Somebody's route has this prefix and metric.
-    Occupied(String),
-    /// Something else, such as no memory: worth trying again soon.
-    Other(String),
-}
-
-impl Fault {
-    fn reason(&self) -> &str {
-        match self {
-            Self::Unresolvable(reason) | Self::Occupied(reason) | Self::Other(reason) => reason,
-        }
+/// However the thread ends, nobody waits for it for ever.
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let mut mailbox = self.shared.mailbox();
+        mailbox.has_ended = true;
+        mailbox.waiters.clear();
     }
 }
 
@@ -104,10 +94,6 @@ impl Worker {
                 break;
             }
         }
-        // Dropping the waiters tells those who still wait that nobody will answer.
-        let mut mailbox = self.shared.mailbox();
-        mailbox.has_ended = true;
-        mailbox.waiters.clear();
     }
 
     fn turn(&mut self, wait: Duration) -> Result<(), SocketError> {
@@ -156,23 +142,37 @@ impl Worker {
         Ok(())
     }
 
-    /// Takes in what an event says about links; true if routes of ours may have changed or may
-    /// have become possible.
+    /// Takes in what an event says about links; true if routes of ours may be gone, or may have
+    /// become possible while some wait for that.
     fn matters(&mut self, event: Event) -> bool {
-        match event {
-            Event::Link { link, is_gone: true } => self.links.remove(link.index).is_some(),
+        let news = match event {
+            Event::Link { link, is_gone: true } => {
+                self.links.remove(link.index);
+                LinkNews::Loss
+            }
             Event::Link { link, is_gone: false } => self.links.insert(link),
-            Event::Address { .. } | Event::NextHop => true,
-            Event::Route { table, .. } if table != TABLE_MAIN => false,
-            Event::Route { port, .. } if port == self.port => false,
-            Event::Route { protocol, .. } if protocol == self.ownership.protocol => true,
+            Event::Address { is_gone, .. } => {
+                if is_gone {
+                    LinkNews::Loss
+                } else {
+                    LinkNews::Gain
+                }
+            }
+            Event::NextHop => LinkNews::Loss,
+            Event::Route { table, port, .. } if table != TABLE_MAIN || port == self.port => LinkNews::Nothing,
+            Event::Route { protocol, .. } if protocol == self.ownership.protocol => LinkNews::Loss,
             // A foreign route may lead to a gateway, or free a place, that a route of ours waits for.
-            Event::Route { .. } => !self.shared.status().pending.is_empty(),
+            Event::Route { .. } => LinkNews::Gain,
             Event::Overrun => {
                 self.are_links_stale = true;
                 self.shared.status().overruns += 1;
-                true
+                LinkNews::Loss
             }
+        };
+        match news {
+            LinkNews::Nothing => false,
+            LinkNews::Gain => !self.shared.status().pending.is_empty(),
+            LinkNews::Loss => true,
         }
     }
 
@@ -221,7 +221,7 @@ impl Worker {
             match outcome {
                 Ok(()) => self.shared.status().pending.remove(op.key()).map_or((), drop),
                 Err(fault) => {
-                    if matches!(fault, Fault::Other(_)) {
+                    if matches!(fault, Fault::Passing(_)) {
                         self.schedule.retry(now());
                     } else if matches!(fault, Fault::Occupied(_)) && !is_fresh {
                         // Perhaps it is ours and we do not know it: look.
@@ -308,7 +308,7 @@ impl Worker {
         self.pend(key, reason);
         Ok(match fault {
             Fault::Unresolvable(_) => second_choice(key, &target, usable, self.observed.get(&key)),
-            Fault::Occupied(_) | Fault::Other(_) => None,
+            Fault::Occupied(_) | Fault::Passing(_) => None,
         })
     }
 
@@ -392,56 +392,7 @@ fn outcome(pending: &BTreeMap<RouteKey, String>, key: &RouteKey) -> Result<(), R
     }
 }
 
-/// The usable part of the next hops; if there is none, absence: traffic must not go on to a
-/// next hop that was withdrawn.
-fn second_choice(
-    key: RouteKey,
-    refused: &RouteTarget,
-    usable: BTreeSet<NextHop>,
-    observed: Option<&RouteTarget>,
-) -> Option<RouteOp> {
-    let usable = RouteTarget::Via(usable);
-    let is_some = usable != RouteTarget::Via(BTreeSet::new()) && usable != *refused;
-    match observed {
-        Some(actual) if is_some => (!is_satisfied(&usable, actual)).then_some(RouteOp::Replace(key, usable)),
-        Some(actual) if is_part(actual, refused) => None,
-        Some(_) => Some(RouteOp::Remove(key)),
-        None => is_some.then_some(RouteOp::Add(key, usable)),
-    }
-}
-
-/// True if all next hops that are there are among those that are wanted.
-fn is_part(actual: &RouteTarget, wanted: &RouteTarget) -> bool {
-    let (RouteTarget::Via(actual), RouteTarget::Via(wanted)) = (actual, wanted) else { return false };
-    let is_wanted = |hop: &NextHop| {
-        let is_same = |other: &&NextHop| {
-            other.gateway == hop.gateway && (other.interface.is_none() || other.interface == hop.interface)
-        };
-        wanted.iter().any(|other| is_same(&other))
-    };
-    !actual.is_empty() && actual.iter().all(is_wanted)
-}
-
-fn judge(op: &RouteOp, outcome: Result<(), Refusal>) -> Result<(), Fault> {
-    let Err(refusal) = outcome else { return Ok(()) };
-    let reason = refusal.to_string();
-    match (op, refusal.errno) {
-        // Gone already, with its interface or by another hand.
-        (RouteOp::Remove(_), libc::ESRCH | libc::ENOENT | libc::ENODEV) => Ok(()),
-        (RouteOp::Add(..), libc::EEXIST) => {
-            Err(Fault::Occupied("another route has this prefix and metric; it is not ours to replace".into()))
-        }
-        (_, libc::ENETUNREACH | libc::EHOSTUNREACH | libc::ENETDOWN | libc::ENODEV | libc::EINVAL) => {
-            Err(Fault::Unresolvable(reason))
-        }
-        _ => Err(Fault::Other(reason)),
-    }
-}
-
 #[expect(clippy::disallowed_methods, reason = "the writer's thread is the clock of its schedule")]
 fn now() -> Instant {
     Instant::now()
 }
-
-#[cfg(test)]
-mod tests;

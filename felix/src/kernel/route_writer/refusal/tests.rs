@@ -1,4 +1,5 @@
 use super::*;
+use crate::model::route::RouteSource;
 
 fn key() -> RouteKey {
     RouteKey { source: RouteSource::Bgp, prefix: "10.1.0.0/16".parse().expect("a prefix") }
@@ -74,17 +75,18 @@ fn refusals_are_judged_by_what_can_be_done() {
         ("interface gone", &add, libc::ENODEV, "unresolvable"),
         ("gateway is our own address", &add, libc::EINVAL, "unresolvable"),
         ("foreign route there", &add, libc::EEXIST, "occupied"),
-        ("no memory", &add, libc::ENOMEM, "other"),
+        ("no memory", &add, libc::ENOMEM, "passing"),
         ("gone already", &remove, libc::ESRCH, "done"),
         ("gone with IPv6", &remove, libc::ENOENT, "done"),
-        ("not permitted", &remove, libc::EPERM, "other"),
+        ("not permitted", &remove, libc::EPERM, "unresolvable"),
+        ("IPv6 is switched off there", &add, libc::EACCES, "unresolvable"),
     ];
     for (why, op, errno, expected) in cases {
         let got = match judge(op, Err(Refusal::of(errno))) {
             Ok(()) => "done",
             Err(Fault::Unresolvable(_)) => "unresolvable",
             Err(Fault::Occupied(_)) => "occupied",
-            Err(Fault::Other(_)) => "other",
+            Err(Fault::Passing(_)) => "passing",
         };
         assert_eq!(got, expected, "{why}");
     }
