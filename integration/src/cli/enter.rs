@@ -49,12 +49,19 @@ fn enter(name: &str, endpoint: String) -> Result<()> {
         [("net", CloneFlags::CLONE_NEWNET), ("uts", CloneFlags::CLONE_NEWUTS), ("mnt", CloneFlags::CLONE_NEWNS)];
     let files: Vec<(File, CloneFlags)> = kinds
         .into_iter()
+        .filter(|(kind, _)| !is_ours(location.process, kind))
         .map(|(kind, flag)| Ok((open(location.process, kind)?, flag)))
         .collect::<Result<_>>()?;
     for (file, flag) in files {
         setns(file, flag)?;
     }
     Ok(())
+}
+
+/// Whether we are in that namespace already, and might not be allowed to enter it again.
+fn is_ours(process: u32, kind: &str) -> bool {
+    let link = |pid| std::fs::read_link(namespace_path(pid, kind));
+    matches!((link(process), link(std::process::id())), (Ok(theirs), Ok(ours)) if theirs == ours)
 }
 
 fn join(process: u32, kind: &str, flag: CloneFlags) -> Result<()> {

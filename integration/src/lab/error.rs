@@ -14,7 +14,7 @@ pub enum LabError {
     #[error(transparent)]
     Machine(#[from] io::Error),
     /// The API server refused something.
-    #[error("API server: {0}")]
+    #[error("API server: {}", words(.0))]
     Api(#[from] kube::Error),
     /// An object could not be written as JSON.
     #[error("object: {0}")]
@@ -32,4 +32,12 @@ pub enum LabError {
     /// A name that the lab does not know.
     #[error("the lab has no {0}")]
     Unknown(String),
+}
+
+/// The server's own words, without the machinery around them.
+fn words(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
+    }
 }

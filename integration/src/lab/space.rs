@@ -20,7 +20,8 @@ pub(super) struct HeldSpace {
     holder: Child,
     pid: u32,
     network: NetworkNamespace,
-    mount: Arc<OwnedFd>,
+    /// Only a node has mounts of its own; nobody without root may enter the machine's again.
+    mount: Option<Arc<OwnedFd>>,
     hostname: Arc<OwnedFd>,
 }
 
@@ -47,7 +48,7 @@ impl HeldSpace {
             holder,
             pid,
             network: NetworkNamespace::of_process(pid)?,
-            mount: open(pid, "mnt")?,
+            mount: if private { Some(open(pid, "mnt")?) } else { None },
             hostname: open(pid, "uts")?,
         })
     }
@@ -64,7 +65,7 @@ impl HeldSpace {
     pub(super) fn place(&self) -> Place {
         Place {
             network: Some(self.network.handle().clone()),
-            mount: Some(self.mount.clone()),
+            mount: self.mount.clone(),
             hostname: Some(self.hostname.clone()),
         }
     }
