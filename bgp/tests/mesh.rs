@@ -272,14 +272,18 @@ impl Mesh {
                 let found = node.kernel.get(prefix);
                 assert_eq!(found, Some(next_hops), "seed {seed}: {prefix} at {}", node.name);
             }
-            let extra: Vec<&IpNetwork> = node.kernel.keys().filter(|prefix| !table.contains_key(prefix)).collect();
+            let extra: Vec<&IpNetwork> =
+                node.kernel.keys().filter(|prefix| !table.contains_key(prefix)).collect();
             assert!(extra.is_empty(), "seed {seed}: {} has {extra:?} too", node.name);
         }
         for (a, b) in self.edges.iter().flat_map(|(a, b)| [(*a, *b), (*b, *a)]) {
             let status = self.network.status(a, b);
             let stale: usize = status.families.iter().map(|family| family.stale).sum();
             assert!(self.network.is_established(a, b), "seed {seed}: {a} - {b} is down: {status:?}");
-            assert!(status.stale_routes_go_secs.is_some() || stale == 0, "seed {seed}: stale for ever at {a}");
+            assert!(
+                status.stale_routes_go_secs.is_some() || stale == 0,
+                "seed {seed}: stale for ever at {a}"
+            );
         }
     }
 }
@@ -306,7 +310,8 @@ impl<'a> Reference<'a> {
 
     fn tables(&self) -> Vec<Table> {
         let mut tables = vec![Table::new(); self.mesh.wanted.len()];
-        let prefixes: BTreeSet<IpNetwork> = self.mesh.wanted.iter().flat_map(|wanted| wanted.keys().copied()).collect();
+        let prefixes: BTreeSet<IpNetwork> =
+            self.mesh.wanted.iter().flat_map(|wanted| wanted.keys().copied()).collect();
         for prefix in prefixes {
             for (node, next_hops) in self.next_hops(prefix).into_iter().enumerate() {
                 if !next_hops.is_empty() {
@@ -340,7 +345,9 @@ impl<'a> Reference<'a> {
     }
 
     fn equals(&self, node: usize, prefix: IpNetwork, best: &[Option<Choice>]) -> BTreeSet<FibNextHop> {
-        let Some(chosen) = best[node].as_ref().filter(|chosen| chosen.from.is_some()) else { return BTreeSet::new() };
+        let Some(chosen) = best[node].as_ref().filter(|chosen| chosen.from.is_some()) else {
+            return BTreeSet::new();
+        };
         let is_equal = |offer: &Choice| {
             (offer.as_path.len(), offer.is_internal) == (chosen.as_path.len(), chosen.is_internal)
         };
@@ -354,10 +361,13 @@ impl<'a> Reference<'a> {
         let edges = self.mesh.edges.iter().flat_map(|(a, b)| [(*a, *b), (*b, *a)]);
         let mut offers = Vec::new();
         for (_, peer) in edges.filter(|(to, _)| *to == node) {
-            let Some(choice) = best[peer].as_ref().filter(|choice| choice.from != Some(node)) else { continue };
+            let Some(choice) = best[peer].as_ref().filter(|choice| choice.from != Some(node)) else {
+                continue;
+            };
             let (asn, peer_asn) = (nodes[node].config.asn, nodes[peer].config.asn);
             let is_internal = asn == peer_asn;
-            let is_leaf = nodes[peer].config.neighbors.iter().any(|n| n.export == ExportPolicy::OriginatedOnly);
+            let is_leaf =
+                nodes[peer].config.neighbors.iter().any(|n| n.export == ExportPolicy::OriginatedOnly);
             let is_learned = choice.from.is_some();
             if is_learned && (is_leaf || (is_internal && choice.is_internal)) {
                 continue;
@@ -379,7 +389,8 @@ impl<'a> Reference<'a> {
 #[test]
 fn the_reference_knows_a_network_worked_out_by_hand() {
     // r0 - r1 - r3 and r0 - r2 - r3: two ways of equal length, one of them through an AS of four octets.
-    let mut mesh = Mesh { network: Network::new(0), wanted: Vec::new(), edges: vec![(0, 1), (0, 2), (1, 3), (2, 3)] };
+    let mut mesh =
+        Mesh { network: Network::new(0), wanted: Vec::new(), edges: vec![(0, 1), (0, 2), (1, 3), (2, 3)] };
     for (asn, prefixes) in [(64512, 1), (64513, 0), (4_200_000_000, 0), (64515, 0)] {
         mesh.router(asn, prefixes);
     }

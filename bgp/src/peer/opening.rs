@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::collision::{self, Identity, Initiator};
+use super::collision::{self, Contest, Identity, RivalState};
 use super::slot::{Role, Slot};
 use super::{Peer, PeerEffect, Phase, Turn};
 use crate::fsm::{Down, Effect, Event, Negotiated, Session, State};
@@ -76,34 +76,44 @@ impl Peer {
         }
     }
 
-    /// Two connections cannot both come up; see [`collision`].
+    /// Two connections cannot both come up: the peer's OPEN on one of them decides; see [`collision`].
     fn resolve_collision(&mut self, turn: &mut Turn<'_>, role: Role, terms: &Negotiated) {
-        let connected_at = self.slots.get(role).map_or(turn.now, |slot| slot.since);
         if let Some(established) = self.slots.established() {
-            let former = established.session.negotiated();
-            let is_restart = former.is_some_and(|former| {
-                collision::is_restart((former, established.since), (terms, connected_at))
-            });
-            let loser = if is_restart { Role::Established } else { role };
-            if is_restart {
-                // Silently: the process that had this connection is gone.
-                let down = Down::Transport("the neighbor has restarted and connected anew".to_owned());
-                self.go_down(turn, loser, &down);
+            let connected_at = self.slots.get(role).map_or(turn.now, |slot| slot.since);
+            let former = established.session.negotiated().map(|former| (&**former, established.since));
+            if former.is_some_and(|former| collision::is_restart(former, (terms, connected_at))) {
+                self.replace_dead_session(turn);
             } else {
-                self.drive(turn, loser, Event::Stop(Notification::collision()));
+                self.drive(turn, role, Event::Stop(Notification::collision()));
             }
             return;
         }
-        let Some(rival) = self.slots.get(role.rival()) else { return };
-        if rival.session.state() != State::OpenConfirm {
-            return;
+        if let Some(rival) = self.slots.get(role.rival()) {
+            let rival_state = match rival.session.state() {
+                State::OpenSent if turn.now >= rival.since + MUTE_CONNECTION_TIME => RivalState::Mute,
+                State::OpenSent => RivalState::OpenSent,
+                _ => RivalState::OpenConfirm,
+            };
+            let remote = Identity { router_id: terms.router_id, asn: self.terms.remote_asn };
+            let contest = Contest {
+                initiator: role.initiator(),
+                winner: collision::winner(self.identity(), remote),
+                rival: rival_state,
+            };
+            if let Some(loser) = contest.loser() {
+                self.drive(turn, Role::opening(loser), Event::Stop(Notification::collision()));
+            }
         }
-        let remote = Identity { router_id: terms.router_id, asn: self.terms.remote_asn };
-        let loser = match collision::winner(self.identity(), remote) {
-            Initiator::Local => Role::Passive,
-            Initiator::Remote => Role::Active,
-        };
-        self.drive(turn, loser, Event::Stop(Notification::collision()));
+        // A dial that is under way would come too late: it must not even send its OPEN.
+        if self.slots.get(role).is_some() {
+            self.cancel_dial(turn);
+        }
+    }
+
+    /// Silently: the process that had this connection is gone.
+    fn replace_dead_session(&mut self, turn: &mut Turn<'_>) {
+        let reason = "the neighbor has restarted and connected anew".to_owned();
+        self.go_down(turn, Role::Established, &Down::Transport(reason));
     }
 
     fn come_up(&mut self, turn: &mut Turn<'_>, role: Role) {
@@ -144,7 +154,8 @@ impl Peer {
             let retry_millis = retry.map_or(0, |pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX));
             SessionEventKind::NotEstablished { reason, retry_millis }
         };
-        if !down.notification().is_some_and(Notification::is_collision) {
+        // A lost collision is the ordinary course of two dials.
+        if role == Role::Established || !down.notification().is_some_and(Notification::is_collision) {
             turn.event(&self.config, kind);
         }
     }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
+use super::collision::Initiator;
 use crate::fsm::Session;
 use crate::speaker::ConnectionId;
 
@@ -19,6 +20,16 @@ pub(super) enum Role {
 
 impl Role {
     pub(super) const ALL: [Self; 3] = [Self::Established, Self::Active, Self::Passive];
+
+    /// The role of a connection that is opening, by who dialed.
+    pub(super) fn opening(initiator: Initiator) -> Self {
+        if initiator == Initiator::Local { Self::Active } else { Self::Passive }
+    }
+
+    /// Who dialed a connection that is opening.
+    pub(super) fn initiator(self) -> Initiator {
+        if self == Self::Active { Initiator::Local } else { Initiator::Remote }
+    }
 
     /// The other connection that may be opening.
     pub(super) fn rival(self) -> Self {

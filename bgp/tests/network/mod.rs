@@ -35,9 +35,11 @@ impl Rng {
 }
 
 /// One end of a connection.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct End {
     node: usize,
+    /// Which start of the node: a new process counts its connections anew.
+    start: u64,
     connection: ConnectionId,
 }
 
@@ -79,12 +81,14 @@ pub(crate) struct Network {
     queue: BTreeMap<(Instant, u64), Event>,
     sequence: u64,
     /// Both directions of every connection.
-    other_end: HashMap<End, End>,
+    other_end: BTreeMap<End, End>,
     /// When the last bytes towards an end arrive: TCP keeps the order.
-    last_arrival: HashMap<End, Instant>,
+    last_arrival: BTreeMap<End, Instant>,
     /// Pairs of nodes between which everything is lost.
     blocked: BTreeSet<(usize, usize)>,
     lost: BTreeSet<(usize, usize)>,
+    /// Dials that were given up before they were answered.
+    aborted: BTreeSet<End>,
 }
 
 /// More calls than this without time passing is a speaker that asks for the same deadline for ever.
@@ -102,10 +106,11 @@ impl Network {
             seed,
             queue: BTreeMap::new(),
             sequence: 0,
-            other_end: HashMap::new(),
-            last_arrival: HashMap::new(),
+            other_end: BTreeMap::new(),
+            last_arrival: BTreeMap::new(),
             blocked: BTreeSet::new(),
             lost: BTreeSet::new(),
+            aborted: BTreeSet::new(),
         }
     }
 
@@ -218,6 +223,21 @@ impl Network {
         }
     }
 
+    /// How many connections there are in the whole network.
+    pub(crate) fn connections(&self) -> usize {
+        self.other_end.len() / 2
+    }
+
+    /// The queue of `node` towards `peer` is full, or has room again.
+    pub(crate) fn set_congested(&mut self, node: usize, peer: usize, is_congested: bool) {
+        let ends = self.other_end.iter().filter(|(end, other)| (end.node, other.node) == (node, peer));
+        let mut connections: Vec<ConnectionId> = ends.map(|(end, _)| end.connection).collect();
+        connections.sort_unstable();
+        for connection in connections {
+            self.input(node, Input::Congested { connection, is_congested });
+        }
+    }
+
     pub(crate) fn input(&mut self, node: usize, input: Input) {
         let Some(speaker) = &mut self.nodes[node].speaker else { return };
         let mut outputs = Vec::new();
@@ -309,7 +329,7 @@ impl Network {
     fn output(&mut self, node: usize, output: Output) {
         match output {
             Output::Dial(dial) => {
-                let from = End { node, connection: dial.connection };
+                let from = self.end(node, dial.connection);
                 self.schedule(Event::Dialed { from, to: dial.remote.ip() });
             }
             Output::Admit { .. } => {}
@@ -318,11 +338,11 @@ impl Network {
             }
             Output::Send { connection, bytes } => {
                 self.nodes[node].messages_sent += 1;
-                if let Some(to) = self.other_end.get(&End { node, connection }).copied() {
+                if let Some(to) = self.other_end.get(&self.end(node, connection)).copied() {
                     self.schedule(Event::Bytes { to, bytes });
                 }
             }
-            Output::Close { connection } => self.close(End { node, connection }),
+            Output::Close { connection } => self.close(self.end(node, connection)),
             Output::Fib(change) => {
                 let state = &mut self.nodes[node];
                 state.heard.insert(change.prefix);
@@ -346,8 +366,9 @@ impl Network {
 
     fn close(&mut self, end: End) {
         self.nodes[end.node].contexts.remove(&end.connection);
-        if let Some(other) = self.other_end.remove(&end) {
-            self.schedule(Event::Reset { to: other });
+        match self.other_end.remove(&end) {
+            Some(other) => self.schedule(Event::Reset { to: other }),
+            None => drop(self.aborted.insert(end)),
         }
     }
 
@@ -360,7 +381,16 @@ impl Network {
         is_lost
     }
 
+    fn end(&self, node: usize, connection: ConnectionId) -> End {
+        End { node, start: self.nodes[node].starts, connection }
+    }
+
     fn deliver(&mut self, event: Event) {
+        let (Event::Dialed { from: end, .. } | Event::Bytes { to: end, .. } | Event::Reset { to: end }) =
+            &event;
+        if end.start != self.nodes[end.node].starts {
+            return;
+        }
         match event {
             Event::Dialed { from, to } => self.connect(from, to),
             Event::Bytes { to, bytes } => {
@@ -387,7 +417,7 @@ impl Network {
     fn connect(&mut self, from: End, to: IpAddr) {
         let target = self.nodes.iter().position(|node| node.addresses.contains(&to));
         let Some(target) = target else { panic!("nobody has {to}") };
-        if self.is_lost(from.node, target) {
+        if self.is_lost(from.node, target) || self.aborted.remove(&from) {
             return;
         }
         if self.nodes[target].speaker.is_none() {
@@ -397,7 +427,8 @@ impl Network {
         }
         let node = &mut self.nodes[target];
         node.accepted += 1;
-        let accepted = End { node: target, connection: ConnectionId::Accepted(node.accepted) };
+        let accepted =
+            End { node: target, start: node.starts, connection: ConnectionId::Accepted(node.accepted) };
         let source = self.nodes[from.node].addresses.iter().find(|address| address.is_ipv4() == to.is_ipv4());
         let remote = *source.expect("an address of the family");
         self.other_end.insert(from, accepted);
