@@ -13,7 +13,7 @@ use felix::kernel::monitor::{Event, Monitor, Topic};
 use felix::kernel::route_writer::RouteWriter;
 use felix::kernel::socket::{Protocol, Socket};
 use felix::kernel::{sysctl, uplink};
-use felix::model::route::{Ownership, RouteSource};
+use felix::model::route::{Ownership, RouteSource, RouteTarget};
 use felix::reconcile::link::HostSide;
 use namespace::{LIMIT, eventually, in_namespace, ip, ip_json, routes_of, uplink as make_uplink, wait};
 
@@ -364,5 +364,34 @@ fn the_monitor_tells_what_changes_and_ends_when_dropped() {
             &|event| matches!(event, Event::Link { link, is_gone: true } if link.name == "eth7"),
         );
         drop(monitor);
+    });
+}
+
+#[test]
+fn a_reader_that_is_too_slow_is_told() {
+    in_namespace(|| {
+        make_uplink("eth7", &["192.0.2.1/24"]);
+        let (monitor, mut events) = Monitor::start(&[Topic::Routes]).expect("it starts");
+        let (writer, thread) = RouteWriter::start(Ownership::NODE).expect("the writer starts");
+        for number in 0..6000_u32 {
+            let prefix = ipnetwork::IpNetwork::new((0x0a00_0000 + number * 256).to_be_bytes().into(), 24);
+            let target = RouteTarget::Link { interface: "eth7".into() };
+            writer.set(RouteSource::Bgp, prefix.expect("a /24"), Some(target));
+        }
+        wait(writer.flush()).expect("written");
+        let mut count = 0;
+        eventually("the overrun is told", || {
+            while let Ok(event) = events.try_recv() {
+                if event == Event::Overrun {
+                    return Ok(());
+                }
+                count += 1;
+            }
+            Err(format!("{count} events"))
+        });
+        assert!(count < 6000, "or nothing would have been lost");
+        drop(monitor);
+        writer.stop();
+        thread.join().expect("it ends");
     });
 }

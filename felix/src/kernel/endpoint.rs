@@ -21,9 +21,9 @@ use super::socket::{Protocol, Socket, SocketError};
 use super::sysctl::{self, SysctlError};
 use super::{address, neighbour, route};
 use crate::model::route::{Ownership, RouteSource, RouteTarget};
+pub use crate::reconcile::link::HostSide;
 use crate::reconcile::link::{
-    GATEWAY_IPV4, GATEWAY_IPV6, GATEWAY_MAC, HostSide, HostStep, ObservedHostSide, ServesAnother,
-    plan_host_side,
+    GATEWAY_IPV4, GATEWAY_IPV6, GATEWAY_MAC, HostStep, ObservedHostSide, ServesAnother, plan_host_side,
 };
 use crate::reconcile::neighbour::plan as plan_neighbours;
 

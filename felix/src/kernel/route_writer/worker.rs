@@ -396,3 +396,6 @@ fn outcome(pending: &BTreeMap<RouteKey, String>, key: &RouteKey) -> Result<(), R
 fn now() -> Instant {
     Instant::now()
 }
+
+#[cfg(test)]
+mod tests;
