@@ -264,6 +264,66 @@ fn large_sets_go_in_one_transaction_and_come_back() {
     });
 }
 
+/// The next of a sequence that looks random and is always the same.
+fn next(state: &mut u64) -> u32 {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    u32::try_from(*state >> 40).unwrap()
+}
+
+/// Some disjoint spans below 64, many of them touching each other.
+fn spans(state: &mut u64) -> Vec<(u8, u8)> {
+    let mut spans = Vec::new();
+    let mut at = next(state) % 4;
+    while at < 60 {
+        let last = at + next(state) % 5;
+        spans.push((u8::try_from(at).unwrap(), u8::try_from(last).unwrap()));
+        at = last + 1 + next(state) % 3;
+    }
+    spans.retain(|_| next(state) % 3 > 0);
+    spans
+}
+
+fn interval_sets(state: &mut u64) -> Program {
+    let span = |(first, last): (u8, u8)| Span {
+        first: std::net::Ipv4Addr::new(10, 0, 0, first),
+        last: std::net::Ipv4Addr::new(10, 0, 0, last),
+    };
+    let tree: Vec<Element> = spans(state).into_iter().map(|it| Element::V4(span(it))).collect();
+    let ranges = spans(state).into_iter().map(|it| {
+        let ports = Span { first: u16::from(it.0), last: u16::from(it.1) };
+        Element::V4Ports(span(it), 6, ports)
+    });
+    let ranges: Vec<Element> = ranges.collect();
+    let mut program = Program::default();
+    let set = |key, elements: Vec<Element>| Set {
+        elements: elements.into_iter().collect(),
+        ..Set::interval(key, "")
+    };
+    program.sets.insert("tree".into(), set(SetKey::V4, tree));
+    program.sets.insert("ranges".into(), set(SetKey::V4Ports, ranges));
+    program
+}
+
+#[test]
+fn intervals_change_into_any_others() {
+    in_namespace(|| {
+        let state = &mut 7;
+        let writer = Writer::start(Owner::Anybody);
+        let mut program = interval_sets(state);
+        writer.replace(&program).unwrap();
+        for step in 0..300 {
+            let next = interval_sets(state);
+            writer.apply(Delta::between(&program, &next)).unwrap();
+            program = next;
+            assert_eq!(writer.writer.status().comparisons, 1, "step {step} went at once");
+        }
+        let before = writer.writer.status().transactions;
+        writer.replace(&program).unwrap();
+        assert_eq!(writer.writer.status().transactions, before, "the kernel has what was ordered");
+        assert_eq!(listed(), as_nft_writes(&program));
+    });
+}
+
 /// Sends a datagram to a port of this namespace and says whether it arrived.
 fn arrives(address: &str) -> bool {
     let receiver = UdpSocket::bind(address).unwrap();

@@ -1,4 +1,4 @@
-//! Building blocks of nf_tables messages: header, nested attributes, numbers in network order.
+//! Building blocks of nftables messages: header, nested attributes, numbers in network order.
 
 use crate::kernel::socket::{Request, attribute};
 use crate::program::{Name, TABLE};
@@ -8,7 +8,7 @@ use super::uapi;
 /// Says that an attribute's value is a list of attributes.
 const NESTED: u16 = 0x8000;
 
-/// A message to the nf_tables subsystem about our table; attributes follow.
+/// A message to the nftables subsystem about our table; attributes follow.
 pub(super) fn message(kind: u16, flags: i32, attributes: &[u8]) -> Request {
     let header = [uapi::NFPROTO_INET, 0, 0, 0];
     Request {

@@ -87,7 +87,7 @@ fn is_ours(reply: &Reply) -> bool {
     is_of_our_table(&reply.payload)
 }
 
-/// Whether a message of the nf_tables subsystem is about our table.
+/// Whether a message of the nftables subsystem is about our table.
 pub(super) fn is_of_our_table(payload: &[u8]) -> bool {
     let family = payload.first().copied();
     let table = attributes(payload.get(4..).unwrap_or_default()).find(|(kind, _)| *kind == uapi::ANY_TABLE);

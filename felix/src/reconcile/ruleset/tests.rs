@@ -28,20 +28,21 @@ fn an_equal_table_is_left_alone() {
     assert_eq!(plan(&program(), seen(|_| {}), true), Plan::Nothing);
 }
 
+type Damage = Box<dyn FnOnce(&mut Program)>;
+
 #[test]
 fn what_can_be_changed_is_changed() {
     let pod = Name::from("pod");
     let rules = program().chains[&pod].rules.clone();
     let second = Element::V4(Span::single([10, 0, 0, 2].into()));
     let tort1 = InterfaceName::new("tort1").unwrap();
-    type Damage = Box<dyn FnOnce(&mut Program)>;
     let damage = |damage: fn(&mut Program)| -> Damage { Box::new(damage) };
     // (what happened to the table, expected changes)
     let cases: [(&str, Damage, Vec<Op>); 7] = [
         (
             "a rule was changed",
             damage(|program| {
-                program.chains.get_mut(&Name::from("pod")).unwrap().rules = vec![unknown_rule()]
+                program.chains.get_mut(&Name::from("pod")).unwrap().rules = vec![unknown_rule()];
             }),
             vec![Op::SetRules(pod.clone(), rules.clone())],
         ),
@@ -53,7 +54,7 @@ fn what_can_be_changed_is_changed() {
         (
             "a rule was put into an empty chain",
             damage(|program| {
-                program.chains.get_mut(&Name::from("forward")).unwrap().rules.push(unknown_rule())
+                program.chains.get_mut(&Name::from("forward")).unwrap().rules.push(unknown_rule());
             }),
             vec![Op::SetRules("forward".into(), vec![])],
         ),
@@ -116,7 +117,7 @@ fn what_the_kernel_fixes_needs_a_new_table() {
         program.sets.insert("peers".into(), unknown_set());
     };
     let unknown_hook = |program: &mut Program| {
-        program.chains.get_mut(&Name::from("forward")).unwrap().base = Some(unknown_base())
+        program.chains.get_mut(&Name::from("forward")).unwrap().base = Some(unknown_base());
     };
     // (why, observed, whether the kernel can keep tables, expected)
     let cases = [

@@ -108,7 +108,7 @@ impl Worker {
                     waiting.push(answer);
                 }
                 Work::Replace(program) => {
-                    self.apply(std::mem::take(&mut joined), std::mem::take(&mut waiting));
+                    self.apply(&std::mem::take(&mut joined), std::mem::take(&mut waiting));
                     self.desired = Some(*program);
                     self.is_current = false;
                     let outcome = self.converge(false);
@@ -117,14 +117,14 @@ impl Worker {
                 }
             }
         }
-        self.apply(joined, waiting);
+        self.apply(&joined, waiting);
     }
 
-    fn apply(&mut self, delta: Delta, waiting: Vec<oneshot::Sender<Result<(), NftError>>>) {
+    fn apply(&mut self, delta: &Delta, waiting: Vec<oneshot::Sender<Result<(), NftError>>>) {
         if waiting.is_empty() {
             return;
         }
-        let outcome = self.apply_delta(&delta);
+        let outcome = self.apply_delta(delta);
         for answer in waiting {
             let _ = answer.send(outcome.clone());
         }
