@@ -279,7 +279,7 @@ fn spans(state: &mut u64) -> Vec<(u8, u8)> {
         spans.push((u8::try_from(at).unwrap(), u8::try_from(last).unwrap()));
         at = last + 1 + next(state) % 3;
     }
-    spans.retain(|_| next(state) % 3 > 0);
+    spans.retain(|_| !next(state).is_multiple_of(3));
     spans
 }
 
@@ -341,139 +341,74 @@ fn input_chain(rules: Vec<Rule>) -> Program {
     program
 }
 
+/// Whether a datagram to `destination` arrives where a rule with these conditions drops.
+fn check(why: &str, element: Option<Element>, matches: Vec<Match>, destination: &str, expected: bool) {
+    in_namespace(|| {
+        assert!(Command::new("ip").args(["link", "set", "lo", "up"]).status().unwrap().success());
+        let mut program = input_chain(vec![Rule::new(matches, Action::Verdict(Verdict::Drop))]);
+        if let Some(element) = element {
+            let set = Set { elements: [element].into(), ..Set::interval(element.key(), "") };
+            program.sets.insert("set".into(), set);
+        }
+        let writer = Writer::start(Owner::Writer);
+        writer.replace(&program).unwrap();
+        assert_eq!(arrives(destination), expected, "{why}\n{program}");
+    });
+}
+
 #[test]
-fn packets_obey() {
-    use Field::*;
-    let drop_if = |matches| Rule::new(matches, Action::Verdict(Verdict::Drop));
-    let in_set =
-        |fields: &[Field], negated| Match::InSet { fields: fields.into(), set: "set".into(), negated };
-    let ports = |first, last| Span { first, last };
-    let udp = Match::Equals(Protocol, Value::Byte(17));
-    let local4 = Element::V4(v4("127.0.0.0", "127.255.255.255"));
-    // (why, set, conditions of a drop, destination, whether it arrives)
+fn packets_obey_conditions() {
+    let ports = || {
+        let range = Match::Between(Field::DestinationPort, Value::Port(7001), Value::Port(7003));
+        vec![Match::Equals(Field::Protocol, Value::Byte(17)), range]
+    };
+    let prefix = |text: &str| vec![Match::Prefix(Field::V6Source, Value::V6(text.parse().unwrap()), 10)];
+    let from = |prefix, negated| vec![Match::NameStartsWith { field: Field::InInterface, prefix, negated }];
+    // (why, conditions of a drop, destination, whether it arrives)
     let cases = [
-        (
-            "port below",
-            None,
-            vec![udp.clone(), Match::Between(DestinationPort, Value::Port(7001), Value::Port(7003))],
-            "127.0.0.1:7000",
-            true,
-        ),
-        (
-            "first port",
-            None,
-            vec![udp.clone(), Match::Between(DestinationPort, Value::Port(7001), Value::Port(7003))],
-            "127.0.0.1:7001",
-            false,
-        ),
-        (
-            "last port",
-            None,
-            vec![udp.clone(), Match::Between(DestinationPort, Value::Port(7001), Value::Port(7003))],
-            "127.0.0.1:7003",
-            false,
-        ),
-        (
-            "port above",
-            None,
-            vec![udp, Match::Between(DestinationPort, Value::Port(7001), Value::Port(7003))],
-            "127.0.0.1:7004",
-            true,
-        ),
-        (
-            "source in the tree",
-            Some((SetKey::V4, local4)),
-            vec![in_set(&[V4Source], false)],
-            "127.0.0.1:7000",
-            false,
-        ),
-        (
-            "source in the tree, negated",
-            Some((SetKey::V4, local4)),
-            vec![in_set(&[V4Source], true)],
-            "127.0.0.1:7000",
-            true,
-        ),
-        ("other family", Some((SetKey::V4, local4)), vec![in_set(&[V4Source], false)], "[::1]:7000", true),
-        (
-            "other family, negated",
-            Some((SetKey::V4, local4)),
-            vec![in_set(&[V4Source], true)],
-            "[::1]:7000",
-            true,
-        ),
-        (
-            "concatenation of ranges",
-            Some((SetKey::V4Ports, Element::V4Ports(v4("127.0.0.1", "127.0.0.9"), 17, ports(7000, 7009)))),
-            vec![in_set(&[V4Destination, Protocol, DestinationPort], false)],
-            "127.0.0.9:7009",
-            false,
-        ),
-        (
-            "concatenation of ranges, port beyond",
-            Some((SetKey::V4Ports, Element::V4Ports(v4("127.0.0.1", "127.0.0.9"), 17, ports(7000, 7009)))),
-            vec![in_set(&[V4Destination, Protocol, DestinationPort], false)],
-            "127.0.0.9:7010",
-            true,
-        ),
-        (
-            "concatenation of ranges, other protocol",
-            Some((SetKey::V4Ports, Element::V4Ports(v4("127.0.0.1", "127.0.0.9"), 6, ports(7000, 7009)))),
-            vec![in_set(&[V4Destination, Protocol, DestinationPort], false)],
-            "127.0.0.9:7009",
-            true,
-        ),
-        (
-            "IPv6 and port",
-            Some((
-                SetKey::V6Ports,
-                Element::V6Ports(Span::single("::1".parse().unwrap()), 17, ports(7000, 7000)),
-            )),
-            vec![in_set(&[V6Source, Protocol, DestinationPort], false)],
-            "[::1]:7000",
-            false,
-        ),
-        (
-            "prefix of 10 bits, outside",
-            None,
-            vec![Match::Prefix(V6Source, Value::V6("fe80::".parse().unwrap()), 10)],
-            "[::1]:7000",
-            true,
-        ),
-        (
-            "prefix of 10 bits, inside",
-            None,
-            vec![Match::Prefix(V6Source, Value::V6("::".parse().unwrap()), 10)],
-            "[::1]:7000",
-            false,
-        ),
-        (
-            "interface",
-            None,
-            vec![Match::NameStartsWith { field: InInterface, prefix: "l", negated: false }],
-            "127.0.0.1:7000",
-            false,
-        ),
-        (
-            "other interface",
-            None,
-            vec![Match::NameStartsWith { field: InInterface, prefix: "tort", negated: false }],
-            "127.0.0.1:7000",
-            true,
-        ),
+        ("port below", ports(), "127.0.0.1:7000", true),
+        ("first port", ports(), "127.0.0.1:7001", false),
+        ("last port", ports(), "127.0.0.1:7003", false),
+        ("port above", ports(), "127.0.0.1:7004", true),
+        ("prefix of 10 bits, outside", prefix("fe80::"), "[::1]:7000", true),
+        ("prefix of 10 bits, inside", prefix("::"), "[::1]:7000", false),
+        ("prefix of another family", prefix("::"), "127.0.0.1:7000", true),
+        ("interface", from("l", false), "127.0.0.1:7000", false),
+        ("interface, negated", from("l", true), "127.0.0.1:7000", true),
+        ("other interface", from("tort", false), "127.0.0.1:7000", true),
+        ("other interface, negated", from("tort", true), "127.0.0.1:7000", false),
     ];
-    for (why, set, matches, destination, expected) in cases {
-        in_namespace(|| {
-            assert!(Command::new("ip").args(["link", "set", "lo", "up"]).status().unwrap().success());
-            let mut program = input_chain(vec![drop_if(matches)]);
-            if let Some((key, element)) = set {
-                let set = Set { elements: [element].into(), ..Set::interval(key, "") };
-                program.sets.insert("set".into(), set);
-            }
-            let writer = Writer::start(Owner::Writer);
-            writer.replace(&program).unwrap();
-            assert_eq!(arrives(destination), expected, "{why}\n{program}");
-        });
+    for (why, matches, destination, expected) in cases {
+        check(why, None, matches, destination, expected);
+    }
+}
+
+#[test]
+fn packets_obey_sets() {
+    use Field::{DestinationPort, Protocol, V4Destination, V4Source, V6Source};
+    let tree = Element::V4(v4("127.0.0.0", "127.255.255.255"));
+    let ports = Span { first: 7000, last: 7009 };
+    let ranges = |protocol| Element::V4Ports(v4("127.0.0.1", "127.0.0.9"), protocol, ports);
+    let six = Element::V6Ports(Span::single("::1".parse().unwrap()), 17, ports);
+    let source: &[Field] = &[V4Source];
+    let to: &[Field] = &[V4Destination, Protocol, DestinationPort];
+    let from6: &[Field] = &[V6Source, Protocol, DestinationPort];
+    // (why, element of the set, fields, negated, destination, whether it arrives)
+    let cases = [
+        ("in the tree", tree, source, false, "127.0.0.1:7000", false),
+        ("in the tree, negated", tree, source, true, "127.0.0.1:7000", true),
+        ("other family", tree, source, false, "[::1]:7000", true),
+        ("other family, negated", tree, source, true, "[::1]:7000", true),
+        ("ranges", ranges(17), to, false, "127.0.0.9:7009", false),
+        ("ranges, port beyond", ranges(17), to, false, "127.0.0.9:7010", true),
+        ("ranges, address beyond", ranges(17), to, false, "127.0.0.10:7009", true),
+        ("ranges, other protocol", ranges(6), to, false, "127.0.0.9:7009", true),
+        ("IPv6 and port", six, from6, false, "[::1]:7009", false),
+        ("IPv6 and port beyond", six, from6, false, "[::1]:7010", true),
+    ];
+    for (why, element, fields, negated, destination, expected) in cases {
+        let condition = Match::InSet { fields: fields.into(), set: "set".into(), negated };
+        check(why, Some(element), vec![condition], destination, expected);
     }
 }
 
