@@ -25,6 +25,8 @@ mod supply;
 mod upkeep;
 
 #[cfg(test)]
+mod fixture;
+#[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod tests;
@@ -155,7 +157,7 @@ pub fn plan(now: Moment, view: &View, ledger: &Ledger) -> Plan {
     actions.extend(supply.drains());
     if waiting_for.is_empty() {
         actions.extend(supply.fill(&mut spaces, ledger.epoch()));
-        actions.extend(supply.share());
+        actions.extend(supply.share(&spaces));
     }
     actions.truncate(ACTIONS_MAX);
     let pools = report::pools(view, &supply.unmet(), &waiting_for);

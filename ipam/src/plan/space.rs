@@ -87,6 +87,11 @@ impl Space {
         Some(cidr)
     }
 
+    /// Whether a returned range can be given once it has rested.
+    pub(super) fn has_resting(&self) -> bool {
+        self.returned.keys().any(|number| self.run_over(*number).is_none())
+    }
+
     /// The block of this pool's size that contains a range, or the range if it is larger.
     pub(super) fn enclosing(&self, cidr: IpNetwork) -> Option<IpNetwork> {
         let (first, last) = self.numbers(cidr)?;

@@ -38,6 +38,8 @@ struct Account<'a> {
 pub(super) struct Supply<'a> {
     now: Moment,
     accounts: Vec<Account<'a>>,
+    /// Pools that some node is giving a block back to.
+    returning: BTreeSet<&'a str>,
     /// Pools that could not serve everybody, with the first node that got less than it needs.
     unmet: BTreeMap<String, String>,
 }
@@ -53,7 +55,9 @@ impl<'a> Supply<'a> {
                 }
             }
         }
-        Self { now, accounts, unmet: BTreeMap::new() }
+        let returning = view.blocks.values().filter(|block| block.draining || block.released);
+        let returning = returning.map(|block| block.pool.as_str()).collect();
+        Self { now, accounts, returning, unmet: BTreeMap::new() }
     }
 
     /// Counts blocks that are made anew for their holders as if they were there.
@@ -83,23 +87,26 @@ impl<'a> Supply<'a> {
         actions
     }
 
-    /// One block for each node in need, and again until all have enough: so that a scarce pool
-    /// is shared.
+    /// One block for each node in need, those that have none first, and again until all have
+    /// enough: so that a scarce pool is shared.
     pub(super) fn fill(&mut self, spaces: &mut BTreeMap<String, Space>, epoch: i64) -> Vec<Action> {
         let mut actions = Vec::new();
         let mut stuck = BTreeSet::new();
+        let mut starving = BTreeSet::new();
         for _ in 0..BLOCKS_PER_NODE_MAX {
             let before = actions.len();
-            for (index, account) in self.accounts.iter_mut().enumerate() {
-                if stuck.contains(&index) || !account.wants_more() {
-                    continue;
-                }
-                match account.undrain().or_else(|| account.create(self.now, spaces, epoch)) {
-                    Some(action) => actions.push(action),
-                    None => {
-                        stuck.insert(index);
+            for index in self.in_need(&stuck) {
+                let account = &mut self.accounts[index];
+                let had_nothing = account.capacity == 0;
+                let action = account.undrain(&starving).or_else(|| account.create(self.now, spaces, epoch));
+                let Some(action) = action else {
+                    stuck.insert(index);
+                    if had_nothing {
+                        starving.extend(account.pools.iter().map(|pool| pool.name.clone()));
                     }
-                }
+                    continue;
+                };
+                actions.push(action);
             }
             if actions.len() == before || actions.len() >= super::ACTIONS_MAX {
                 break;
@@ -113,14 +120,24 @@ impl<'a> Supply<'a> {
         actions
     }
 
+    /// Accounts that want a block and may get one, those without any address first.
+    fn in_need(&self, stuck: &BTreeSet<usize>) -> Vec<usize> {
+        let indexes = 0..self.accounts.len();
+        let wanting = indexes.filter(|index| !stuck.contains(index) && self.accounts[*index].wants_more());
+        let mut indexes: Vec<usize> = wanting.collect();
+        indexes.sort_by_key(|index| (self.accounts[*index].capacity > 0, *index));
+        indexes
+    }
+
     /// Where a node got nothing at all, another one gives an empty block back.
-    pub(super) fn share(&mut self) -> Vec<Action> {
+    pub(super) fn share(&mut self, spaces: &BTreeMap<String, Space>) -> Vec<Action> {
         let starving: BTreeSet<String> = self
             .accounts
             .iter()
             .filter(|account| account.capacity == 0)
             .flat_map(|account| account.pools.iter().map(|pool| pool.name.clone()))
             .filter(|pool| self.unmet.contains_key(pool))
+            .filter(|pool| !spaces.get(pool).is_some_and(Space::has_resting))
             .collect();
         starving.iter().filter_map(|pool| self.richest_gives(pool)).collect()
     }
@@ -138,8 +155,7 @@ impl<'a> Supply<'a> {
     }
 
     fn richest_gives(&self, pool: &str) -> Option<Action> {
-        let is_returning = |account: &&Account| account.draining.iter().any(|block| block.pool == pool);
-        if self.accounts.iter().any(|account| is_returning(&account)) {
+        if self.returning.contains(pool) {
             return None;
         }
         let rich = self.accounts.iter().filter(|account| account.open.len() > 1);
@@ -164,7 +180,11 @@ impl<'a> Account<'a> {
             used: 0,
             blocks: 0,
         };
-        let own = view.blocks.values().filter(|block| block.node == node && block.node_uid == facts.uid);
+        let own = view.blocks.values().filter(|block| {
+            // What it holds from before its Node object was replaced will be confirmed.
+            let reference = &block.reference;
+            block.node == node && (block.node_uid == facts.uid || claims.is_held(reference.cidr, node))
+        });
         for block in own.filter(|block| Family::of(&block.reference.cidr) == family) {
             account.blocks += 1;
             let is_served = account.pools.iter().any(|pool| pool.name == block.pool);
@@ -202,11 +222,14 @@ impl<'a> Account<'a> {
     }
 
     /// The fullest of the draining blocks, which is the one that would take longest to return.
-    fn undrain(&mut self) -> Option<Action> {
+    /// What a node without any address waits for stays draining.
+    fn undrain(&mut self, starving: &BTreeSet<String>) -> Option<Action> {
+        let is_wanted = |block: &BlockFacts| self.capacity == 0 || !starving.contains(&block.pool);
         let best = self
             .draining
             .iter()
             .enumerate()
+            .filter(|(_, block)| is_wanted(block))
             .max_by_key(|(index, block)| (block.in_use, usize::MAX - index))?
             .0;
         let block = self.draining.remove(best);
