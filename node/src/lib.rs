@@ -21,6 +21,7 @@ pub mod install;
 pub mod logging;
 pub mod policy;
 pub mod report;
+pub mod router;
 pub mod routing;
 pub mod shared;
 pub mod snapshot;

@@ -17,6 +17,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Result;
 use felix::{
     compile::{CompileHook, Compiler, Settings},
+    kernel::nft::NftError,
     program::Delta,
 };
 use kube::Client;
@@ -93,31 +94,28 @@ impl Policy {
         while !self.objects.in_sync() {
             self.take_changes().await?;
         }
-        let started = self.kernel.start(self.compiler.program());
+        self.write_whole().await;
         info!(policies = self.compiler.model().policies.len(), "policy is in sync");
-        self.tell(started.err());
         loop {
-            let damaged = tokio::select! {
-                // Cancel-safe, both: what came is kept, and damage stays noted until it is repaired.
-                arrived = self.objects.wait() => arrived.map(|()| false)?,
-                damaged = self.kernel.damaged() => damaged.map(|()| true)?,
-            };
-            if damaged {
-                let repaired = self.kernel.repair(self.compiler.program());
-                self.tell(repaired.err());
-                continue;
-            }
             let delta = self.take_changes().await?;
-            let mut outcome = self.kernel.apply(&delta);
-            while let Err(error) = &outcome {
-                warn!(%error, "the kernel refuses the change; it keeps the former program and the whole is tried again");
-                self.tell_error(error.to_string());
-                // Meanwhile objects go on to gather, so that what was wrong may have been put right.
-                let _ = tokio::time::timeout(RETRY_TIME, self.take_changes()).await;
-                outcome = self.kernel.repair(self.compiler.program());
+            match self.kernel.apply(delta).await {
+                Ok(()) => self.tell(),
+                Err(error) => {
+                    self.tell_error(&error);
+                    self.write_whole().await;
+                }
             }
-            self.tell(None);
         }
+    }
+
+    /// Brings the kernel to the whole program, however often that takes; objects go on to gather meanwhile, so that
+    /// what is wrong may be put right.
+    async fn write_whole(&mut self) {
+        while let Err(error) = self.kernel.replace(self.compiler.program()).await {
+            self.tell_error(&error);
+            let _ = tokio::time::timeout(RETRY_TIME, self.take_changes()).await;
+        }
+        self.tell();
     }
 
     /// Waits for a change and takes it with all that have come meanwhile; what they do to the program.
@@ -139,12 +137,7 @@ impl Policy {
     }
 
     /// Publishes what the kernel serves now.
-    fn tell(&self, error: Option<kernel::KernelError>) {
-        if let Some(error) = error {
-            warn!(%error, "the kernel refuses the program");
-            self.tell_error(error.to_string());
-            return;
-        }
+    fn tell(&self) {
         self.context.view.update(self.compiler.model());
         self.context.shared.policy.send_replace(PolicyProgress {
             in_sync: true,
@@ -155,8 +148,9 @@ impl Policy {
         });
     }
 
-    fn tell_error(&self, error: String) {
-        self.context.shared.policy.send_modify(|progress| progress.kernel_error = Some(error));
+    fn tell_error(&self, error: &NftError) {
+        warn!(%error, "the kernel refuses the program and keeps the former one; the whole is tried again");
+        self.context.shared.policy.send_modify(|progress| progress.kernel_error = Some(error.to_string()));
     }
 }
 

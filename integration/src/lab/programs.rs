@@ -6,8 +6,9 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-/// Packages whose binaries are started in a lab.
-const PACKAGES: [&str; 4] = ["cni", "ctl", "ipam", "node"];
+/// Packages whose binaries are started in a lab, and the lab's own: with it the features are those by which the lab
+/// was built, so that nothing is compiled twice.
+const PACKAGES: [&str; 5] = ["integration", "cni", "ctl", "ipam", "node"];
 /// Where distributions install routers; not on every user's PATH.
 const SYSTEM_DIRECTORIES: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/usr/bin"];
 

@@ -1,27 +1,43 @@
-//! The kernel's nftables program.
+//! The kernel's side of policy: a writer on a thread of its own, which ends with the compartment.
 
-use felix::program::{Delta, Program};
+use std::thread::JoinHandle;
 
-#[derive(Debug, thiserror::Error)]
-#[error("never")]
-pub(super) struct KernelError;
+use anyhow::{Context, Result};
+use felix::{
+    kernel::nft::{NftError, Owner, RulesetWriter},
+    program::{Delta, Program},
+};
+use tracing::error;
 
-pub(super) struct Kernel;
+/// The writer of our table. It repairs by itself what others damage.
+pub(super) struct Kernel {
+    writer: RulesetWriter,
+    thread: Option<JoinHandle<()>>,
+}
 
 impl Kernel {
-    pub(super) fn open() -> anyhow::Result<Self> {
-        Ok(Self)
+    /// The writer; nothing is written yet.
+    pub(super) fn open() -> Result<Self> {
+        let (writer, thread) = RulesetWriter::start(Owner::Writer).context("nftables cannot be written")?;
+        Ok(Self { writer, thread: Some(thread) })
     }
-    pub(super) fn start(&mut self, _: &Program) -> Result<(), KernelError> {
-        Ok(())
+
+    /// Brings the table to this program, writing only what differs.
+    pub(super) async fn replace(&self, program: &Program) -> Result<(), NftError> {
+        self.writer.replace(program.clone()).await
     }
-    pub(super) fn apply(&mut self, _: &Delta) -> Result<(), KernelError> {
-        Ok(())
+
+    /// Makes the changes in one transaction.
+    pub(super) async fn apply(&self, delta: Delta) -> Result<(), NftError> {
+        if delta.is_empty() { Ok(()) } else { self.writer.apply(delta).await }
     }
-    pub(super) fn repair(&mut self, _: &Program) -> Result<(), KernelError> {
-        Ok(())
-    }
-    pub(super) async fn damaged(&mut self) -> anyhow::Result<()> {
-        std::future::pending().await
+}
+
+impl Drop for Kernel {
+    fn drop(&mut self) {
+        self.writer.stop();
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            error!("the nftables writer ended by a panic");
+        }
     }
 }
