@@ -23,7 +23,7 @@ use crate::wire::{Community, Family, LargeCommunity, RouterId};
 pub const BGP_PORT: u16 = 179;
 /// Default of [`SpeakerConfig::hold_time_secs`] (RFC 4271 section 10).
 pub const HOLD_TIME_SECS_DEFAULT: u16 = 90;
-/// Default of [`SpeakerConfig::multipath_max`]: as many ToRs as a node can have (RFC 7938 section 6).
+/// Default of [`SpeakerConfig::multipath_max`]: as many as a node can have ways out (RFC 7938 section 6).
 pub const MULTIPATH_MAX_DEFAULT: usize = 64;
 /// Default of [`NeighborConfig::connect_retry_secs`].
 pub const CONNECT_RETRY_SECS_DEFAULT: u16 = 5;

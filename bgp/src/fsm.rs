@@ -24,7 +24,7 @@ use crate::peer::Jitter;
 use crate::wire::{DecodeError, Message, Notification, Open};
 
 /// The hold time until the peer's OPEN says another: "a large value" (RFC 4271 section 8.2.2).
-pub(crate) const OPEN_HOLD_TIME: Duration = Duration::from_secs(240);
+pub(crate) const OPEN_HOLD_TIME: Duration = Duration::from_mins(4);
 
 /// How far a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -101,7 +101,7 @@ impl Session {
         self.state
     }
 
-    /// What both OPENs settled; from OpenConfirm on.
+    /// What both OPENs settled; from `OpenConfirm` on.
     pub(crate) fn negotiated(&self) -> Option<&Arc<Negotiated>> {
         self.negotiated.as_ref()
     }

@@ -1,4 +1,5 @@
 //! Graceful restart in both roles (RFC 4724, RFC 8538), between speakers in memory.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod network;
 

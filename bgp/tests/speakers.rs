@@ -1,4 +1,5 @@
 //! Two or more speakers in memory: sessions, routes, configuration, one topic at a time.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod network;
 

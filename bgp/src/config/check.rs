@@ -129,12 +129,13 @@ impl NeighborConfig {
             let problem = format!("{} is no host's address", self.address);
             errors.push(error(&self.field("address"), problem, "give the neighbor's unicast address"));
         }
-        if let Some(local) = self.local_address {
-            if local.is_ipv4() != self.address.is_ipv4() || local == self.address || !is_host_address(local) {
-                let problem = format!("{local} cannot reach {}", self.address);
-                let remedy = "give an address of this machine of the neighbor's family, or leave it out";
-                errors.push(error(&self.field("local_address"), problem, remedy));
-            }
+        let cannot_reach = |local: &IpAddr| {
+            local.is_ipv4() != self.address.is_ipv4() || *local == self.address || !is_host_address(*local)
+        };
+        if let Some(local) = self.local_address.filter(cannot_reach) {
+            let problem = format!("{local} cannot reach {}", self.address);
+            let remedy = "give an address of this machine of the neighbor's family, or leave it out";
+            errors.push(error(&self.field("local_address"), problem, remedy));
         }
         let next_hops = [
             ("next_hop_ipv4", self.next_hop_ipv4.map(IpAddr::V4)),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Jitter;
 
 /// The idle-hold time never grows beyond this.
-const IDLE_HOLD_MAX: Duration = Duration::from_secs(60);
+const IDLE_HOLD_MAX: Duration = Duration::from_mins(1);
 /// The first pause of either kind.
 const FIRST: Duration = Duration::from_secs(1);
 /// 2^6 seconds is more than any limit: further doubling changes nothing.

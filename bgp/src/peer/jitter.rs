@@ -20,7 +20,7 @@ impl Jitter {
     /// The duration times a factor from 0.75 to 1.
     pub(crate) fn shorten(&mut self, duration: Duration) -> Duration {
         let parts = u32::try_from(self.next() >> 48).unwrap_or(0);
-        duration - (duration / 4).mul_f64(f64::from(parts) / 65536.0)
+        duration.mul_f64(1.0 - f64::from(parts) / 65536.0 / 4.0)
     }
 
     fn next(&mut self) -> u64 {

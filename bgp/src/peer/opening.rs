@@ -23,14 +23,13 @@ impl Peer {
             return Err("pausing after an error of the last session");
         }
         match self.slots.get(Role::Passive) {
-            None => Ok(()),
             Some(former) if former.session.state() != State::OpenSent => {
                 Err("another connection of this neighbor is about to come up")
             }
             Some(former) if now < former.since + MUTE_CONNECTION_TIME => {
                 Err("another connection of this neighbor is waiting for its OPEN")
             }
-            Some(_) => Ok(()),
+            Some(_) | None => Ok(()),
         }
     }
 

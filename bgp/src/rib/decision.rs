@@ -75,7 +75,7 @@ const STEPS: [(Step, Keep); 6] = [
 const TIE_BREAKS: [(Step, Keep); 3] = [
     (Step::RouterId, |paths, left| keep_least(paths, left, router_id)),
     (Step::ClusterListLength, |paths, left| {
-        keep_least(paths, left, |path| path.attributes.cluster_list.len())
+        keep_least(paths, left, |path| path.attributes.cluster_list.len());
     }),
     (Step::PeerAddress, |paths, left| keep_least(paths, left, Path::peer)),
 ];

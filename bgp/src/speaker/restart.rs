@@ -172,7 +172,8 @@ impl Restart {
             Phase::Done => return None,
         };
         let is_over = now >= self.deferral_until;
-        if !is_over && !(self.has_local_sources(now) && self.waiting_for(now).is_empty()) {
+        let is_all_told = self.has_local_sources(now) && self.waiting_for(now).is_empty();
+        if !is_over && !is_all_told {
             return None;
         }
         let reason = if is_over {

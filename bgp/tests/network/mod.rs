@@ -256,12 +256,10 @@ impl Network {
             calls = if at > self.now { 0 } else { calls + 1 };
             assert!(calls < CALLS_AT_ONCE_MAX, "seed {}: time stands still at node {node:?}", self.seed);
             self.now = self.now.max(at);
-            match node {
-                Some(node) => self.input(node, Input::DeadlinePassed),
-                None => {
-                    let (_, event) = self.queue.pop_first().unwrap();
-                    self.deliver(event);
-                }
+            if let Some(node) = node {
+                self.input(node, Input::DeadlinePassed);
+            } else if let Some((_, event)) = self.queue.pop_first() {
+                self.deliver(event);
             }
         }
         self.now = until;
