@@ -185,20 +185,34 @@ impl Compiler {
             &mut self.members,
             &mut self.draft,
         );
-        self.model.policies.insert(key.clone(), policy);
-        self.policies_changed(&key.namespace);
+        let old = self.model.policies.insert(key.clone(), policy);
+        self.policy_changed(&key, old.as_ref());
         fault
     }
 
     fn remove_policy(&mut self, key: &ObjectKey) -> Option<Fault> {
-        self.model.policies.remove(key);
+        let old = self.model.policies.remove(key);
         self.chains.set_policy(key, None, &self.model.namespaces, &mut self.members, &mut self.draft);
-        self.policies_changed(&key.namespace);
+        self.policy_changed(key, old.as_ref());
         None
     }
 
-    fn policies_changed(&mut self, namespace: &str) {
-        for interface in self.dispatch.interfaces_in(namespace) {
+    /// Refreshes the endpoints that the policy isolates now and did not, or the reverse; those that it isolates
+    /// before and after call the chain that has already changed.
+    fn policy_changed(&mut self, key: &ObjectKey, old: Option<&Policy>) {
+        let new = self.model.policies.get(key);
+        let isolates = |policy: Option<&Policy>, pod: &Pod| match policy {
+            Some(policy) if policy.pod_selector.matches(&pod.labels) => {
+                (policy.ingress.is_some(), policy.egress.is_some())
+            }
+            _ => (false, false),
+        };
+        let mut interfaces = self.dispatch.interfaces_in(&key.namespace);
+        interfaces.retain(|interface| {
+            let pod = self.model.endpoints.get(interface).and_then(|endpoint| self.model.pod_of(endpoint));
+            pod.is_some_and(|pod| isolates(old, pod) != isolates(new, pod))
+        });
+        for interface in interfaces {
             self.dispatch.refresh(
                 interface,
                 &self.model,

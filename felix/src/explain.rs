@@ -242,8 +242,11 @@ impl<'a> Context<'a> {
             (Direction::Egress, None) => {
                 Box::new(at.filter(move |pod| model.namespaces.contains_key(&pod.key.namespace)))
             }
+            // Only a pod that is attached here can be delivered to, whatever a status elsewhere claims.
             (Direction::Ingress, _) => Box::new(at.filter(move |pod| {
-                pod.key.namespace == policy.key.namespace && policy.pod_selector.matches(&pod.labels)
+                pod.key.namespace == policy.key.namespace
+                    && policy.pod_selector.matches(&pod.labels)
+                    && model.endpoints_of(pod).next().is_some()
             })),
         }
     }
@@ -286,3 +289,6 @@ fn rules_status(direction: Direction, policy: &Policy) -> PolicyRulesStatus {
         error: policy.error.clone().unwrap_or_default(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,8 @@
 //! `UPDATE=1 cargo test -p felix --test policy_cases` rewrites them. `empty.nft` is the whole program of a node without
 //! objects; the others show what they add to it.
 
+#![allow(clippy::unwrap_used, clippy::too_many_lines, reason = "tests panic, and tables are long")]
+
 mod world;
 
 use std::path::PathBuf;

@@ -1,6 +1,8 @@
 //! `NetworkPolicy` scenarios with truth tables written by hand: `explain` and the compiled program must both agree
 //! with them, for both families.
 
+#![allow(clippy::unwrap_used, clippy::too_many_lines, reason = "tests panic, and tables are long")]
+
 mod world;
 
 use std::net::IpAddr;
@@ -64,7 +66,7 @@ fn compiler(scenario: &Scenario) -> Compiler {
         let (namespace, name) = policy.key.split_once('/').unwrap();
         let metadata = json!({"namespace": namespace, "name": name});
         let change: Change =
-            world::change(json!({"kind": "NetworkPolicy", "metadata": metadata, "spec": policy.spec}));
+            world::change(&json!({"kind": "NetworkPolicy", "metadata": metadata, "spec": policy.spec}));
         let outcome = compiler.apply(change);
         assert!(outcome.faults.is_empty(), "{}", scenario.why);
     }
@@ -154,14 +156,14 @@ fn judge(
     let wanted = expected(&scenario.expect, from.0, to.0);
     let explained = explain(compiler.model(), HostAccess::Accept, &packet);
     let frame = Frame { icmp: (if family == 4 { 8 } else { 128 }, 0), ..Frame::new(&packet) };
-    let compiled = passes(compiler.program(), &frame);
+    let filtered = passes(compiler.program(), &frame);
     let head = format!("{} (IPv{family}): {} -> {} should be {wanted}", scenario.why, from.0, to.0);
     let mut wrong = Vec::new();
     if explained.allowed != wanted {
         wrong.push(format!("{head}, explain says {:?}", explained.reasons));
     }
-    if compiled.is_ok() != wanted {
-        wrong.push(format!("{head}, the program says {compiled:?}"));
+    if filtered.is_ok() != wanted {
+        wrong.push(format!("{head}, the program says {filtered:?}"));
     }
     wrong
 }

@@ -136,16 +136,17 @@ impl Chains {
         members: &mut Members,
         draft: &mut Draft,
     ) -> (Verdict, Option<Name>) {
-        let chains: Vec<CompiledChain> = self.chains_of(direction, pod).into_iter().cloned().collect();
+        let chains = self.chains_of(direction, pod);
         if chains.is_empty() {
             return (Verdict::Accept, None);
         }
-        let names: Vec<String> = chains.iter().map(|chain| chain.name.to_string()).collect();
+        let names: Vec<&str> = chains.iter().map(|chain| chain.name.as_str()).collect();
         let name = hashed(&format!("{direction}-of-"), &names.join(" "));
-        if let Some(group) = self.groups.get_mut(&name) {
-            group.uses += 1;
+        if self.groups.contains_key(&name) {
+            self.groups.entry(name.clone()).and_modify(|group| group.uses += 1);
             return (Verdict::Goto(name.clone()), Some(name));
         }
+        let chains: Vec<CompiledChain> = chains.into_iter().cloned().collect();
         for chain in &chains {
             self.activate(chain, namespaces, members, draft);
         }

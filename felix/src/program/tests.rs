@@ -112,7 +112,12 @@ fn base_chains() -> Vec<(&'static str, HookKind, Hook, Vec<Rule>)> {
 
 #[test]
 fn prints_as_nft_reads() {
-    insta::assert_snapshot!(everything().to_string());
+    let text = everything().to_string();
+    if std::env::var_os("UPDATE").is_some() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/program/everything.nft");
+        std::fs::write(path, &text).unwrap();
+    }
+    assert_eq!(text, include_str!("everything.nft"), "UPDATE=1 rewrites it");
 }
 
 #[test]

@@ -26,11 +26,11 @@ pub(crate) fn changes(text: &str) -> Vec<Change> {
     let documents = serde_yaml_ng::Deserializer::from_str(text);
     let values =
         documents.map(|it| Value::deserialize(it).unwrap_or_else(|error| panic!("{error} in\n{text}")));
-    values.filter(|it| !it.is_null()).map(change).collect()
+    values.filter(|it| !it.is_null()).map(|it| change(&it)).collect()
 }
 
 /// The change that one object stands for.
-pub(crate) fn change(object: Value) -> Change {
+pub(crate) fn change(object: &Value) -> Change {
     let kind = object["kind"].as_str().unwrap_or_default().to_owned();
     match kind.as_str() {
         "Namespace" => Change::Namespace(namespace::namespace(&parse(object))),
@@ -40,13 +40,13 @@ pub(crate) fn change(object: Value) -> Change {
         }
         "NetworkPolicy" => Change::Policy(network_policy::network_policy(&parse(object)).0),
         "IPPool" => Change::Pool(ip_pool::ip_pool(&parse(object)).expect("a pool that can be read")),
-        "Endpoint" => Change::Endpoint(endpoint(&object)),
+        "Endpoint" => Change::Endpoint(endpoint(object)),
         other => panic!("no kind {other:?}"),
     }
 }
 
-fn parse<T: serde::de::DeserializeOwned>(object: Value) -> T {
-    serde_json::from_value(object.clone()).unwrap_or_else(|error| panic!("{error} in {object:#}"))
+fn parse<T: serde::de::DeserializeOwned>(object: &Value) -> T {
+    T::deserialize(object).unwrap_or_else(|error| panic!("{error} in {object:#}"))
 }
 
 fn endpoint(object: &Value) -> Endpoint {
