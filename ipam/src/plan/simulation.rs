@@ -15,7 +15,7 @@ use crate::owner::Owner;
 use crate::view::Objects;
 
 const NODES: [&str; 5] = ["n0", "n1", "n2", "n3", "n4"];
-const SEEDS: u64 = 40;
+const SEEDS: u64 = 100;
 const STEPS: usize = 400;
 
 struct Random(u64);
@@ -80,7 +80,8 @@ impl Machine {
     fn identity(&self, objects: &Objects) -> NodeIdentity {
         let node = objects.nodes.iter().find(|node| node.metadata.name.as_deref() == Some(self.name));
         let uid = node.and_then(|node| node.metadata.uid.clone()).unwrap_or_default();
-        NodeIdentity { name: self.name.to_owned(), uid, labels: BTreeMap::new() }
+        let labels = node.and_then(|node| node.metadata.labels.clone()).unwrap_or_default();
+        NodeIdentity { name: self.name.to_owned(), uid, labels }
     }
 
     /// Takes what the API says, and writes in the order that is asked of a daemon: kernel,
@@ -95,6 +96,8 @@ impl Machine {
         local.set_claims(claims);
         local.set_pools(&objects.pools);
         local.set_blocks(now, &objects.blocks);
+        let alive: BTreeSet<String> = self.pods.keys().map(|pod| format!("pod-{pod}")).collect();
+        local.release_where(now, |owner| !alive.contains(&owner.pod_uid));
         local.cleaned(&local.to_clean());
         self.blackholes = local.advertised().into_iter().collect();
         if random.one_in(30) {
@@ -198,12 +201,13 @@ impl World {
                 let (now, index) = (self.now(), self.random.below(64));
                 self.machines[machine].delete_pod(now, index);
             }
-            57..80 => self.lead(),
+            57..78 => self.lead(),
+            78..80 => self.select_other_nodes(),
             80..86 => self.machines[machine].daemon = None,
             86..88 => self.leader_changes(),
             88..90 => self.former_acts(),
-            90..92 => self.force_delete(),
-            92 => self.backup = Some(self.api.clone()),
+            90 => self.force_delete(),
+            91..93 => self.backup = Some(self.api.clone()),
             93 => self.restore_backup(),
             94 => self.reboot(machine),
             _ if self.strict => {}
@@ -290,6 +294,13 @@ impl World {
         }
     }
 
+    /// Blocks of nodes that the pool no longer selects are drained, and come back to others.
+    fn select_other_nodes(&mut self) {
+        let selectors = ["all()", "topology.kubernetes.io/rack == 'a'", "topology.kubernetes.io/rack != 'a'"];
+        let selector = selectors[self.random.below(selectors.len())];
+        self.api.pools.get_mut("v4").unwrap().spec.node_selector = selector.to_owned();
+    }
+
     fn force_delete(&mut self) {
         let index = self.random.below(self.api.blocks.len().max(1));
         let name = self.api.blocks.keys().nth(index).cloned();
@@ -351,6 +362,7 @@ impl World {
     /// Everything works again: does everybody have addresses after a while?
     fn heal(&mut self) -> Result<(), String> {
         self.former.clear();
+        self.api.pools.get_mut("v4").unwrap().spec.node_selector = "all()".to_owned();
         for index in 0..NODES.len() {
             self.machines[index].is_cut_off = false;
             if !self.api.nodes.contains_key(NODES[index]) {
