@@ -100,11 +100,16 @@ impl Peer {
     /// Changes what holds without a reset, and what the next OPEN says.
     pub(crate) fn update(
         &mut self,
+        now: Instant,
         config: Arc<NeighborConfig>,
         terms: Arc<Terms>,
         limits: Option<GracefulRestartConfig>,
     ) {
         self.backoff.set_dial_pause_max(dial_pause_max(&config));
+        let is_waiting = matches!(self.phase, Phase::Active { .. }) && self.slots.is_empty();
+        if is_waiting && self.config.passive != config.passive {
+            self.phase = Phase::Active { retry_at: (!config.passive).then_some(now) };
+        }
         self.config = config;
         self.terms = terms;
         self.limits = limits;

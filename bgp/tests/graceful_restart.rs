@@ -3,8 +3,6 @@
 
 mod network;
 
-use std::time::Duration;
-
 use bgp::speaker::{Input, RestartMode, SessionEventKind, Stop};
 use bgp::status::RestartStatus;
 use bgp::wire::Family;
@@ -16,7 +14,7 @@ fn restarting(preserved: &[Family]) -> RestartMode {
     RestartMode::Restarting { preserved_families: preserved.to_vec() }
 }
 
-/// A node (0) between two ToRs (1, 2), which both tell the same prefix; everything is up.
+/// A node (0) between two `ToRs` (1, 2), which both tell the same prefix; everything is up.
 fn rack(seed: u64) -> Network {
     let mut network = Network::new(seed);
     let node = network.add("node", 65101, &["10.0.0.1", "fd00::1"]);
@@ -51,10 +49,10 @@ fn a_restart_changes_no_kernel_route_on_either_side() {
         let kernel = network.nodes[0].kernel.clone();
         assert_eq!(kernel.len(), 2);
         if seed % 2 == 0 {
-            network.crash(0)
+            network.crash(0);
         } else {
-            network.stop(0, Stop::Silent)
-        };
+            network.stop(0, Stop::Silent);
+        }
         network.run_secs(2 + seed);
         network.start(0, restarting(&PRESERVED), &["10.1.0.0/24", "fd00:1::/64", "10.1.1.0/24"]);
         network.run_until("the restart is over", 30, |network| network.nodes[0].is_synced);
@@ -69,6 +67,29 @@ fn a_restart_changes_no_kernel_route_on_either_side() {
             assert_eq!(network.status(tor, 0).flaps, 1, "seed {seed}");
         }
     }
+}
+
+#[test]
+fn only_the_first_sessions_after_a_restart_are_called_one() {
+    let said = |network: &Network| {
+        let session = network.status(1, 0).session.unwrap();
+        session
+            .capabilities
+            .into_iter()
+            .find(|capability| capability.starts_with("graceful-restart"))
+            .unwrap()
+    };
+    let mut network = rack(99);
+    assert_eq!(said(&network), "graceful-restart 60 s, notification");
+    network.crash(0);
+    network.start(0, restarting(&PRESERVED), &["10.1.0.0/24", "fd00:1::/64", "10.1.1.0/24"]);
+    settle(&mut network);
+    assert_eq!(said(&network), "graceful-restart 60 s, restarting, notification");
+    network.reset_connections(0, 1);
+    network.run_secs(1);
+    settle(&mut network);
+    assert_eq!(said(&network), "graceful-restart 60 s, notification");
+    assert!(network.take_changes(1).is_empty(), "and forwarding went on: the F bits are there");
 }
 
 #[test]
@@ -134,7 +155,7 @@ fn a_planned_end_makes_the_helper_forget_at_once() {
     network.run_secs(1);
     assert_eq!(network.gateways(1, "10.1.0.0/24"), Vec::<String>::new());
     let down = network.status(1, 0).last_error_received.unwrap().reason;
-    assert!(down.contains("Hard Reset"), "{down}");
+    assert!(down.contains("Hard Reset") && down.contains("node drained"), "{down}");
 }
 
 #[test]
@@ -243,6 +264,6 @@ fn a_neighbor_without_the_capability_neither_keeps_nor_is_waited_for() {
     network.run_until("not for long", 10, |network| network.nodes[0].is_synced);
     assert_eq!(network.gateways(a, "10.2.0.0/24"), ["10.0.0.2"], "its routes came before the sweep");
     assert_eq!(network.gateways(b, "10.1.0.0/24"), ["10.0.0.1"]);
-    network.run(Duration::from_secs(60));
+    network.run_secs(60);
     assert!(network.is_established(a, b));
 }

@@ -20,7 +20,7 @@ fn pair(seed: u64, asns: (u32, u32)) -> Network {
     network
 }
 
-/// A node (0) of its own AS with two ToRs (1, 2) of one AS.
+/// A node (0) of its own AS with two `ToRs` (1, 2) of one AS.
 fn rack(seed: u64) -> Network {
     let mut network = Network::new(seed);
     let node = network.add("node", 65101, &["10.0.0.1", "fd00::1"]);

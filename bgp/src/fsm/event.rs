@@ -75,10 +75,7 @@ impl Down {
                 format!("we sent {reason}")
             }
             Self::Sent { notification, reason } => format!("we sent {notification}: {reason}"),
-            Self::Received(notification) => match notification.shutdown_text() {
-                Some(text) => format!("the peer sent {notification}: {text:?}"),
-                None => format!("the peer sent {notification}"),
-            },
+            Self::Received(notification) => format!("the peer sent {notification}"),
             Self::Transport(reason) => format!("the connection ended: {reason}"),
         }
     }

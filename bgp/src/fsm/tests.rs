@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::wire::{
-    Capability, Family, GracefulFamily, GracefulRestart, RouteRefresh, RouteRefreshKind, RouterId, Update,
+    Capability, Family, GracefulFamily, GracefulRestart, RouteRefresh, RouteRefreshKind, RouterId,
 };
 
 const LOCAL_AS: u32 = 64512;
@@ -74,7 +74,7 @@ fn events(now: Instant) -> [(&'static str, Event); 10] {
         ("OPEN", message(Message::Open(peer_open()))),
         ("OPEN of another AS", message(Message::Open(open_message(65000, 30, both_families())))),
         ("KEEPALIVE", message(Message::Keepalive)),
-        ("UPDATE", message(Message::Update(Box::new(Update::default())))),
+        ("UPDATE", message(Message::Update(Box::default()))),
         ("NOTIFICATION", message(Message::Notification(Notification::admin_reset("")))),
         (
             "ROUTE-REFRESH",
@@ -254,4 +254,29 @@ fn what_two_opens_settle() {
     assert_eq!(both.graceful_restart, Some(restart(true)));
     let without_n = ours.negotiate(with(&[graceful(false)])).unwrap();
     assert!(!without_n.notification_restart, "the N bit of both is needed");
+}
+
+#[test]
+fn reasons_for_people() {
+    let shutdown = Notification::admin_shutdown("rack 7 moves");
+    let hard = Notification::hard_reset(&shutdown);
+    let nested = Notification::hard_reset(&Notification::hard_reset(&shutdown));
+    let stopped = Down::stopped(Notification::collision());
+    let refused =
+        Down::Sent { notification: Notification::bad_peer_as(), reason: "AS 1 and not AS 2".to_owned() };
+    // (how it ended, in words)
+    let cases = [
+        (Down::Received(shutdown), "the peer sent Cease / Administrative Shutdown: rack 7 moves"),
+        (
+            Down::Received(hard),
+            "the peer sent Cease / Hard Reset: Cease / Administrative Shutdown: rack 7 moves",
+        ),
+        (Down::Received(nested), "the peer sent Cease / Hard Reset"),
+        (stopped, "we sent Cease / Connection Collision Resolution"),
+        (refused, "we sent OPEN Message Error / Bad Peer AS: AS 1 and not AS 2"),
+        (Down::Transport("reset".to_owned()), "the connection ended: reset"),
+    ];
+    for (down, expected) in cases {
+        assert_eq!(down.reason(), expected);
+    }
 }

@@ -10,7 +10,7 @@ mod adj_rib_out;
 mod delta;
 mod member;
 
-pub(crate) use member::Member;
+use member::Member;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -82,12 +82,6 @@ impl UpdateGroups {
     /// How many prefixes of the family the neighbor was told.
     pub(crate) fn advertised(&self, peer: IpAddr, family: Family) -> usize {
         self.members.get(&peer).map_or(0, |member| member.adj_rib_out.count(family))
-    }
-
-    /// The member of this neighbor.
-    #[cfg(test)]
-    pub(crate) fn member(&self, peer: IpAddr) -> Option<&Member> {
-        self.members.get(&peer)
     }
 
     /// Tells everyone whose queue has room of the prefixes whose best path changed.

@@ -31,7 +31,7 @@ impl Speaker {
         let is_decision_changed = self.config.multipath_max != config.multipath_max;
         self.config = config;
         self.remove_peers(now, outputs);
-        self.update_peers();
+        self.update_peers(now);
         self.add_peers(now);
         for reset in &report.reset {
             self.with_peer(now, reset.address, outputs, |peer, turn| {
@@ -48,12 +48,12 @@ impl Speaker {
     }
 
     /// Gives every neighbor its configuration, and the OPEN that it is to send next.
-    pub(super) fn update_peers(&mut self) {
+    pub(super) fn update_peers(&mut self, now: Instant) {
         let limits = self.limits();
         for neighbor in self.config.neighbors.clone() {
             let terms = Arc::new(self.terms(&neighbor));
             if let Some(peer) = self.peers.get_mut(&neighbor.address) {
-                peer.update(Arc::new(neighbor), terms, limits);
+                peer.update(now, Arc::new(neighbor), terms, limits);
             }
         }
     }
@@ -79,7 +79,7 @@ impl Speaker {
                 let terms = Arc::new(self.terms(&neighbor));
                 let (address, config) = (neighbor.address, Arc::new(neighbor));
                 let mut peer = Peer::new(now, Arc::clone(&config), Arc::clone(&terms), self.jitter.fork());
-                peer.update(config, terms, limits);
+                peer.update(now, config, terms, limits);
                 self.peers.insert(address, peer);
             }
         }

@@ -79,7 +79,7 @@ impl Speaker {
         };
         outputs.push(Output::Event(SessionEvent { neighbor: String::new(), address: None, kind }));
         // The R and F bits of later OPENs are others now.
-        self.update_peers();
+        self.update_peers(now);
         // The next phase may have nothing to wait for.
         self.finish_turn(now, outputs);
     }

@@ -14,9 +14,12 @@ fn start() -> Instant {
     Instant::now()
 }
 
+/// Restart time in seconds, N bit, families with their F bits.
+type Promise<'a> = (u16, bool, &'a [(Family, bool)]);
+
 /// The terms of a session whose peer promises this.
-fn terms(promise: Option<(u16, bool, &[(Family, bool)])>) -> Arc<Negotiated> {
-    let restart = |(restart_time_secs, notification, families): (u16, bool, &[(Family, bool)])| {
+fn terms(promise: Option<Promise<'_>>) -> Arc<Negotiated> {
+    let restart = |(restart_time_secs, notification, families): Promise<'_>| {
         let families = families
             .iter()
             .map(|(family, forwarding)| GracefulFamily { family: *family, forwarding: *forwarding });
@@ -100,7 +103,7 @@ fn what_stays_when_a_session_ends() {
 fn what_goes_when_the_session_is_back() {
     let both: &[(Family, bool)] = &[(V4, true), (V6, true)];
     // (why, the peer's new promise, families that go, families still awaited)
-    let cases: [(&str, Option<(u16, bool, &[(Family, bool)])>, Vec<Family>, Vec<Family>); 4] = [
+    let cases: [(&str, Option<Promise<'_>>, Vec<Family>, Vec<Family>); 4] = [
         ("kept forwarding", Some((30, true, both)), vec![], vec![V4, V6]),
         ("kept one", Some((30, true, &[(V4, true), (V6, false)])), vec![V6], vec![V4]),
         ("one is missing", Some((30, true, &[(V6, true)])), vec![V4], vec![V6]),
@@ -112,7 +115,7 @@ fn what_goes_when_the_session_is_back() {
         helper.on_loss(now, (&terms(Some((30, true, both))), &closed), Some(&LIMITS));
         let back_at = now + Duration::from_secs(5);
         assert_eq!(helper.on_established(back_at, &terms(promise), Some(&LIMITS)), gone, "{why}");
-        let until = (!awaited.is_empty()).then(|| back_at + Duration::from_secs(180));
+        let until = (!awaited.is_empty()).then(|| back_at + Duration::from_mins(3));
         assert_eq!(helper.deadline(), until, "{why}");
         for family in Family::ALL {
             assert_eq!(helper.on_end_of_rib(family), awaited.contains(&family), "{why}");
@@ -137,7 +140,7 @@ fn time_ends_either_wait() {
     back.on_established(now, &terms, Some(&LIMITS));
     assert!(back.on_end_of_rib(V4));
     assert_eq!(
-        back.on_deadline(now + Duration::from_secs(180)),
+        back.on_deadline(now + Duration::from_mins(3)),
         [V6],
         "the family that was confirmed is not named"
     );

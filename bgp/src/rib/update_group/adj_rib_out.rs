@@ -48,10 +48,4 @@ impl AdjRibOut {
     pub(crate) fn get(&self, prefix: &IpNetwork) -> Option<&Arc<Route>> {
         self.routes.get(prefix)
     }
-
-    /// Everything that it was told.
-    #[cfg(test)]
-    pub(crate) fn routes(&self) -> &BTreeMap<IpNetwork, Arc<Route>> {
-        &self.routes
-    }
 }
