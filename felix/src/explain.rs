@@ -239,9 +239,7 @@ impl<'a> Context<'a> {
         let at = at.filter(move |pod: &&Pod| model.addresses_of(pod).contains(&destination));
         match (self.direction, peer) {
             (Direction::Egress, Some(peer)) => Box::new(std::iter::once(peer)),
-            (Direction::Egress, None) => {
-                Box::new(at.filter(move |pod| model.namespaces.contains_key(&pod.key.namespace)))
-            }
+            (Direction::Egress, None) => Box::new(at),
             // Only a pod that is attached here can be delivered to, whatever a status elsewhere claims.
             (Direction::Ingress, _) => Box::new(at.filter(move |pod| {
                 pod.key.namespace == policy.key.namespace

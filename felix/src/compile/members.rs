@@ -50,10 +50,14 @@ impl Members {
         self.sets.insert(spec.id.clone(), Arc::clone(spec));
         let [mut v4, mut v6] = spec.empty_sets();
         let mut addresses: BTreeSet<IpAddr> = BTreeSet::new();
-        for namespace in self.index.namespaces_of(spec) {
-            let pods = in_namespace(&self.pods, &namespace);
-            let selected = pods.filter(|(_, member)| spec.selects(member, namespaces));
-            addresses.extend(selected.flat_map(|(_, member)| &member.addresses));
+        let pods: Vec<&Member> = match self.index.namespaces_of(spec) {
+            None => self.pods.values().collect(),
+            Some(names) => names.iter().flat_map(|name| in_namespace(&self.pods, name)).collect(),
+        };
+        for member in pods {
+            if spec.selects(member, namespaces) {
+                addresses.extend(&member.addresses);
+            }
         }
         for address in addresses {
             let elements = self.wanted(spec, address, namespaces);
@@ -122,7 +126,7 @@ impl Members {
         if toggled.is_empty() {
             return;
         }
-        let pods: Vec<Member> = in_namespace(&self.pods, name).map(|(_, member)| member.clone()).collect();
+        let pods: Vec<Member> = in_namespace(&self.pods, name).cloned().collect();
         for member in pods {
             for id in self.index.candidates_by(&toggled, &member.pod.labels) {
                 for address in &member.addresses {
@@ -158,7 +162,10 @@ impl Members {
 fn in_namespace<'a>(
     members: &'a BTreeMap<ObjectKey, Member>,
     namespace: &str,
-) -> impl Iterator<Item = (&'a ObjectKey, &'a Member)> {
+) -> impl Iterator<Item = &'a Member> {
     let namespace = namespace.to_owned();
-    members.range(ObjectKey::new(&namespace, "")..).take_while(move |(key, _)| key.namespace == namespace)
+    members
+        .range(ObjectKey::new(&namespace, "")..)
+        .take_while(move |(key, _)| key.namespace == namespace)
+        .map(|(_, member)| member)
 }

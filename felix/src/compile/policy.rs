@@ -300,5 +300,5 @@ fn service_fields(address: Field) -> Vec<Field> {
 }
 
 fn all_pods() -> PodTerm {
-    PodTerm { namespaces: NamespaceMatch::Selected(Selector::All), pods: Selector::All }
+    PodTerm { namespaces: NamespaceMatch::Any, pods: Selector::All }
 }

@@ -103,6 +103,8 @@ pub enum NamespaceMatch {
     Named(String),
     /// Those with these labels.
     Selected(Selector),
+    /// Every one, known or not; no policy object says so, but "a named port of anyone" means it.
+    Any,
 }
 
 /// Ports of one protocol.
@@ -150,6 +152,7 @@ impl PodTerm {
             NamespaceMatch::Selected(selector) => {
                 namespaces.get(&pod.key.namespace).is_some_and(|it| selector.matches(&it.labels))
             }
+            NamespaceMatch::Any => true,
         };
         in_namespace && self.pods.matches(&pod.labels)
     }
@@ -160,6 +163,7 @@ impl fmt::Display for PodTerm {
         match &self.namespaces {
             NamespaceMatch::Named(name) => write!(f, "pods {} in namespace {name}", self.pods),
             NamespaceMatch::Selected(selector) => write!(f, "pods {} in namespaces {selector}", self.pods),
+            NamespaceMatch::Any => write!(f, "pods {} anywhere", self.pods),
         }
     }
 }

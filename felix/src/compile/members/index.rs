@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use api::selector::Selector;
 
-use super::spec::namespace_text;
 use super::{MemberSpec, Namespaces};
 use crate::model::{Namespace, NamespaceMatch};
 use crate::program::Name;
@@ -15,6 +14,8 @@ type Buckets = BTreeMap<Option<(String, String)>, BTreeSet<Name>>;
 #[derive(Default)]
 pub(super) struct Index {
     by_namespace: BTreeMap<String, Buckets>,
+    /// Of terms that name no namespace.
+    anywhere: Buckets,
     /// By the text of the namespace selector.
     by_selector: BTreeMap<String, Selected>,
     /// Namespace -> texts of the selectors that match it.
@@ -33,6 +34,7 @@ impl Index {
             let buckets = match &term.term.namespaces {
                 NamespaceMatch::Named(name) => self.by_namespace.entry(name.clone()).or_default(),
                 NamespaceMatch::Selected(selector) => self.selected(selector, namespaces),
+                NamespaceMatch::Any => &mut self.anywhere,
             };
             for label in required(&term.term.pods) {
                 buckets.entry(label).or_default().insert(spec.id.clone());
@@ -56,8 +58,9 @@ impl Index {
 
     pub(super) fn remove_set(&mut self, spec: &MemberSpec) {
         for term in &spec.terms {
-            match namespace_text(&term.term) {
-                Ok(name) => {
+            match &term.term.namespaces {
+                NamespaceMatch::Any => remove(&mut self.anywhere, &term.term.pods, &spec.id),
+                NamespaceMatch::Named(name) => {
                     if let Some(buckets) = self.by_namespace.get_mut(name) {
                         remove(buckets, &term.term.pods, &spec.id);
                         if buckets.is_empty() {
@@ -65,7 +68,9 @@ impl Index {
                         }
                     }
                 }
-                Err(text) => self.remove_selected(&text, &term.term.pods, &spec.id),
+                NamespaceMatch::Selected(selector) => {
+                    self.remove_selected(&selector.to_string(), &term.term.pods, &spec.id);
+                }
             }
         }
     }
@@ -82,18 +87,20 @@ impl Index {
         self.by_selector.remove(text);
     }
 
-    /// The namespaces whose pods can be in the set.
-    pub(super) fn namespaces_of(&self, spec: &MemberSpec) -> BTreeSet<String> {
+    /// The namespaces whose pods can be in the set; `None` for all.
+    pub(super) fn namespaces_of(&self, spec: &MemberSpec) -> Option<BTreeSet<String>> {
         let mut all = BTreeSet::new();
         for term in &spec.terms {
-            match namespace_text(&term.term) {
-                Ok(name) => drop(all.insert(name.to_owned())),
-                Err(text) => {
-                    all.extend(self.by_selector.get(&text).into_iter().flat_map(|it| it.namespaces.clone()));
+            match &term.term.namespaces {
+                NamespaceMatch::Any => return None,
+                NamespaceMatch::Named(name) => drop(all.insert(name.clone())),
+                NamespaceMatch::Selected(selector) => {
+                    let selected = self.by_selector.get(&selector.to_string());
+                    all.extend(selected.into_iter().flat_map(|it| it.namespaces.clone()));
                 }
             }
         }
-        all
+        Some(all)
     }
 
     /// The sets that a pod of this namespace with these labels can be in.
@@ -103,6 +110,7 @@ impl Index {
         if let Some(buckets) = self.by_namespace.get(namespace) {
             look_up(buckets, labels, &mut sets);
         }
+        look_up(&self.anywhere, labels, &mut sets);
         sets
     }
 

@@ -7,7 +7,7 @@ use super::{Member, Namespaces};
 use crate::compile::chains::hashed;
 use crate::compile::clause::numbers;
 use crate::compile::spans::{self, Spans};
-use crate::model::{NamespaceMatch, PodTerm, PortMatch, Ports};
+use crate::model::{PodTerm, PortMatch, Ports};
 use crate::program::{Element, Name, Set, SetKey, Span};
 
 /// Whose addresses a set may hold.
@@ -150,13 +150,5 @@ fn add_ports(ports: &[PortMatch], member: &Member, all: &mut BTreeMap<u8, Spans>
             Ports::Any | Ports::Range(..) => numbers([port]).into_values().flatten().collect(),
         };
         all.entry(port.protocol.number()).or_default().extend(spans);
-    }
-}
-
-/// Whether the term is of one namespace or of those with some labels.
-pub(super) fn namespace_text(term: &PodTerm) -> Result<&str, String> {
-    match &term.namespaces {
-        NamespaceMatch::Named(name) => Ok(name),
-        NamespaceMatch::Selected(selector) => Err(selector.to_string()),
     }
 }
