@@ -128,10 +128,10 @@ impl Bird {
                 }
             }
         };
-        match timeout(LIMIT, wait).await {
-            Ok(answer) => answer,
-            Err(_elapsed) => panic!("{question}: {expected:?} not in {}\n{}", self.ask(question), self.log()),
-        }
+        let Ok(answer) = timeout(LIMIT, wait).await else {
+            panic!("{question}: {expected:?} not in {}\n{}", self.ask(question), self.log())
+        };
+        answer
     }
 
     fn log(&self) -> String {

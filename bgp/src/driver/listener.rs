@@ -17,12 +17,23 @@ const BACKLOG: i32 = 4096;
 /// Pause after the kernel could not give a connection (no descriptor, no memory): trying at once would spin.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Listens on all these addresses.
+/// Listens on all these addresses. On a machine without IPv6, "every IPv6 address" is none.
 pub(super) fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, DriverError> {
-    let bind = |address: &SocketAddr| {
-        bind_one(*address).map_err(|source| DriverError::Listen { address: *address, source })
-    };
-    addresses.iter().map(bind).collect()
+    let mut listeners = Vec::new();
+    for &address in addresses {
+        match bind_one(address) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) if address.ip().is_unspecified() && lacks_family(&error) => {
+                tracing::warn!(%address, "this machine lacks the family; nobody can connect there");
+            }
+            Err(source) => return Err(DriverError::Listen { address, source }),
+        }
+    }
+    Ok(listeners)
+}
+
+fn lacks_family(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EAFNOSUPPORT)
 }
 
 fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
