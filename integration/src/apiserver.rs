@@ -74,8 +74,8 @@ impl ApiServer {
             .thread_name("apiserver")
             .enable_all()
             .build()?;
-        let (served, seen) = (Arc::clone(&shared), mode.subscribe());
-        let serve = move || runtime.block_on(http::serve(listeners, served, seen));
+        let (world, modes) = (Arc::clone(&shared), mode.subscribe());
+        let serve = move || runtime.block_on(http::serve(listeners, world, modes));
         let thread = std::thread::Builder::new().name("apiserver".to_owned()).spawn(serve)?;
         Ok(Self { addresses, shared, mode, thread: Some(thread) })
     }

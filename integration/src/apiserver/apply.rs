@@ -124,13 +124,17 @@ fn path_of(dotted: &str) -> Vec<Step> {
 
 fn unowned() -> FieldSet {
     let mut set = FieldSet::default();
-    UNOWNED.iter().for_each(|path| set.insert(&path_of(path)));
+    for path in UNOWNED {
+        set.insert(&path_of(path));
+    }
     set
 }
 
 fn reset_fields(author: Author<'_>) -> FieldSet {
     let mut set = FieldSet::default();
-    author.reset.iter().for_each(|path| set.insert(&path_of(path)));
+    for path in author.reset {
+        set.insert(&path_of(path));
+    }
     set
 }
 
@@ -182,7 +186,7 @@ fn refusal(conflicts: &[(String, Vec<String>)]) -> Failure {
             format!("Apply failed with {} conflicts: {}", causes.len(), lines.join("\n"))
         }
     };
-    Failure::apply_conflict(message, causes)
+    Failure::apply_conflict(message, &causes)
 }
 
 /// One entry of `managedFields`.
@@ -217,14 +221,15 @@ impl Entry {
 
     /// How a conflict with this manager is told.
     fn shown(&self) -> String {
-        let mut text = format!("{:?}", self.manager);
-        if !self.subresource.is_empty() {
-            text += &format!(" with subresource {:?}", self.subresource);
-        }
-        if self.operation == "Update" {
-            text += &format!(" using {} at {}", self.api_version, self.time);
-        }
-        text
+        let door = match self.subresource.as_str() {
+            "" => String::new(),
+            subresource => format!(" with subresource {subresource:?}"),
+        };
+        let since = match self.operation.as_str() {
+            "Update" => format!(" using {} at {}", self.api_version, self.time),
+            _ => String::new(),
+        };
+        format!("{:?}{door}{since}", self.manager)
     }
 
     fn to_json(&self) -> Value {

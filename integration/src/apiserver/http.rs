@@ -16,7 +16,7 @@ use std::{
 };
 
 use futures::{Stream, stream};
-use http_body_util::{BodyExt, Full, Limited, StreamBody, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::{
     Request, Response,
     body::{Bytes, Frame, Incoming},
@@ -46,11 +46,14 @@ use super::{
 /// Largest request body: the real server's limit.
 const BODY_BYTES_MAX: usize = 3 << 20;
 
+/// How much of a body that is too large is read to the end before it is refused.
+const DRAINED_BYTES_MAX: usize = 32 << 20;
+
 /// Connections of one listener; beyond it new ones are cut. A large lab has some hundred.
 const CONNECTIONS_MAX: usize = 4_096;
 
 /// How often a silent watch gets a bookmark: about as often as from the real server.
-const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
+const BOOKMARK_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Whether the server answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,10 +138,10 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>, mut mode: watch::Rec
         async move { Ok::<_, Infallible>(answer(&shared, request).await) }
     });
     let server = auto::Builder::new(TokioExecutor::new());
-    let served = server.serve_connection(TokioIo::new(stream), service);
+    let conversation = server.serve_connection(TokioIo::new(stream), service);
     // Dropping the connection cuts it, which is what both other modes mean.
     tokio::select! {
-        result = served => {
+        result = conversation => {
             if let Err(error) = result {
                 tracing::debug!(%error, "connection ended");
             }
@@ -167,13 +170,7 @@ async fn read_call(request: Request<Incoming>) -> Result<Call, Failure> {
         let values = parts.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
         values.collect::<Vec<_>>().join(",")
     };
-    let body = Limited::new(body, BODY_BYTES_MAX).collect().await.map_err(|error| {
-        if error.is::<http_body_util::LengthLimitError>() {
-            Failure::too_large(BODY_BYTES_MAX)
-        } else {
-            Failure::bad_request(format!("the request body could not be read: {error}"))
-        }
-    })?;
+    let body = read_body(body).await?;
     Ok(Call {
         method: parts.method.as_str().to_owned(),
         path: parts.uri.path().to_owned(),
@@ -181,8 +178,27 @@ async fn read_call(request: Request<Incoming>) -> Result<Call, Failure> {
         accept: header(ACCEPT),
         content_type: header(CONTENT_TYPE),
         user_agent: header(USER_AGENT),
-        body: body.to_bytes().to_vec(),
+        body,
     })
+}
+
+/// The body, if it is not too large. What is too large is still read, up to a bound, because a
+/// client that is cut off while it sends never sees why.
+async fn read_body(mut body: Incoming) -> Result<Vec<u8>, Failure> {
+    let (mut bytes, mut length) = (Vec::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let frame = frame
+            .map_err(|error| Failure::bad_request(format!("the request body could not be read: {error}")))?;
+        let data = frame.into_data().unwrap_or_default();
+        length += data.len();
+        if length > DRAINED_BYTES_MAX {
+            break;
+        }
+        if length <= BODY_BYTES_MAX {
+            bytes.extend_from_slice(&data);
+        }
+    }
+    if length > BODY_BYTES_MAX { Err(Failure::too_large(BODY_BYTES_MAX)) } else { Ok(bytes) }
 }
 
 fn refused(failure: &Failure) -> Response<AnswerBody> {
@@ -254,7 +270,7 @@ struct Streaming {
 }
 
 fn frames(shared: Arc<Shared>, watch: Box<Watch>) -> impl Stream<Item = Result<Frame<Bytes>, Infallible>> {
-    let now = now();
+    let now = Instant::now();
     let ends = now + Duration::from_secs(watch.timeout_secs());
     let revision = shared.revision.subscribe();
     let state =
@@ -263,11 +279,6 @@ fn frames(shared: Arc<Shared>, watch: Box<Watch>) -> impl Stream<Item = Result<F
         let bytes = state.next().await?;
         Some((Ok(Frame::data(bytes)), state))
     })
-}
-
-#[expect(clippy::disallowed_methods, reason = "a watch's end is a deadline, and this is the shell")]
-fn now() -> Instant {
-    Instant::now()
 }
 
 impl Streaming {

@@ -107,9 +107,10 @@ fn publish(schema: &mut Value) {
 }
 
 fn add_paths(place: &str, resource: &Resource, paths: &mut Map<String, Value>) {
-    let prefix = match resource.namespaced {
-        true => format!("/{place}/namespaces/{{namespace}}/{}", resource.plural),
-        false => format!("/{place}/{}", resource.plural),
+    let prefix = if resource.namespaced {
+        format!("/{place}/namespaces/{{namespace}}/{}", resource.plural)
+    } else {
+        format!("/{place}/{}", resource.plural)
     };
     let collection = json!({
         "get": operation(resource, "list", &[]),

@@ -20,8 +20,6 @@ const DEPTH_MAX: usize = 16;
 #[derive(Clone, Copy)]
 enum Kind {
     Text,
-    /// Base64 in JSON.
-    Bytes,
     /// A zero is an absent value.
     Int,
     /// A zero is a value.
@@ -96,10 +94,10 @@ fn message(table: &[Field], bytes: &[u8], depth: usize) -> Result<Map<String, Va
             .ok_or_else(|| unreadable(format!("field {number} is not known here; send JSON instead")))?;
         match (*kind, wire) {
             (Kind::TextMap, Wire::Length(entry)) => {
-                insert_entry(&mut members, name, entry, |text| Ok(json!(utf8(text)?)))?
+                insert_entry(&mut members, name, entry, |text| Ok(json!(utf8(text)?)))?;
             }
             (Kind::BytesMap, Wire::Length(entry)) => {
-                insert_entry(&mut members, name, entry, |bytes| Ok(base64(bytes)))?
+                insert_entry(&mut members, name, entry, |bytes| Ok(base64(bytes)))?;
             }
             (kind, wire) => {
                 let Some(value) = field(kind, wire, depth)? else { continue };
@@ -121,7 +119,6 @@ fn field(kind: Kind, wire: Wire<'_>, depth: usize) -> Result<Option<Value>, Unre
         (Kind::Text, Wire::Length(text)) => {
             Some(utf8(text)?).filter(|text| !text.is_empty()).map(Value::String)
         }
-        (Kind::Bytes, Wire::Length(bytes)) => Some(base64(bytes)),
         (Kind::Int, Wire::Varint(number)) => {
             Some(number).filter(|&number| number != 0).map(|number| json!(number.cast_signed()))
         }

@@ -101,7 +101,9 @@ impl Registry {
     /// The built-in resources.
     pub(crate) fn new() -> Self {
         let mut registry = Self { resources: BTreeMap::new() };
-        builtin::resources().into_iter().for_each(|resource| registry.add(resource));
+        for resource in builtin::resources() {
+            registry.add(resource);
+        }
         registry
     }
 
@@ -116,11 +118,6 @@ impl Registry {
         versions()
             .find(|resource| resource.api_version() == resource.storage_version)
             .or_else(|| versions().next())
-    }
-
-    /// The resource of that `apiVersion` and `kind`.
-    pub(crate) fn of_kind(&self, api_version: &str, kind: &str) -> Option<&Arc<Resource>> {
-        self.resources.values().find(|one| one.kind == kind && one.api_version() == api_version)
     }
 
     /// All resources, by group, version and plural.

@@ -53,18 +53,6 @@ pub(crate) enum Scalar {
     Boolean,
 }
 
-impl Scalar {
-    /// The type's name in a schema.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::String => "string",
-            Self::Integer => "integer",
-            Self::Number => "number",
-            Self::Boolean => "boolean",
-        }
-    }
-}
-
 /// An object with named fields, or a map, or both.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ObjectShape {

@@ -85,7 +85,7 @@ impl Failure {
     }
 
     /// 409 for fields that other managers own.
-    pub(crate) fn apply_conflict(message: String, causes: Vec<Value>) -> Self {
+    pub(crate) fn apply_conflict(message: String, causes: &[Value]) -> Self {
         let mut failure = Self::new(409, "Conflict", message);
         failure.details = Some(json!({"causes": causes}));
         failure

@@ -293,6 +293,3 @@ fn set_default(object: &mut Value, field: &str, value: impl Into<Value>) {
         members.entry(field).or_insert_with(|| value.into());
     }
 }
-
-#[cfg(test)]
-mod tests;

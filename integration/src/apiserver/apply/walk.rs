@@ -14,9 +14,10 @@ enum Form<'a> {
 
 fn form<'a>(schema: Option<&'a Schema>, value: &'a Value) -> Form<'a> {
     let is_atomic = schema.is_some_and(Schema::is_atomic_object);
-    let is_opaque = schema.is_none_or(|schema| matches!(schema.shape, Shape::Scalar(_) | Shape::IntOrString));
+    let is_scalar =
+        schema.is_some_and(|schema| matches!(schema.shape, Shape::Scalar(_) | Shape::IntOrString));
     match value {
-        Value::Object(members) if !is_atomic && !(is_opaque && schema.is_some()) => Form::Object(members),
+        Value::Object(members) if !(is_atomic || is_scalar) => Form::Object(members),
         Value::Array(items) => match schema.and_then(Schema::list) {
             Some(list) if list.kind != ListKind::Atomic => Form::List(list, items),
             _ => Form::Leaf,

@@ -1,4 +1,4 @@
-//! CustomResourceDefinition -> the resources that it adds, or what is wrong with it.
+//! `CustomResourceDefinition` -> the resources that it adds, or what is wrong with it.
 
 use serde_json::{Value, json};
 

@@ -18,13 +18,14 @@ impl std::fmt::Debug for Rules {
 }
 
 impl Rules {
-    /// The rules in an OpenAPI v3 schema.
+    /// The rules in an `OpenAPI` v3 schema.
     ///
     /// # Errors
     /// The text of every rule that does not compile.
     pub(crate) fn compile(schema: &Value) -> Result<Self, Vec<String>> {
         let compiled = compile_schema(schema);
-        let errors: Vec<String> = compiled.compilation_errors().iter().map(ToString::to_string).collect();
+        let mut errors = Vec::new();
+        collect_errors(&compiled, &mut errors);
         if errors.is_empty() { Ok(Self { compiled, any: has_rules(schema) }) } else { Err(errors) }
     }
 
@@ -39,6 +40,15 @@ impl Rules {
             Ok(()) => Vec::new(),
             Err(errors) => errors.into_vec().iter().map(|error| field_error(error, object)).collect(),
         }
+    }
+}
+
+/// Texts of the rules that do not compile, here and below.
+fn collect_errors(schema: &CompiledSchema, errors: &mut Vec<String>) {
+    errors.extend(schema.compilation_errors().iter().map(ToString::to_string));
+    let children = schema.items.iter().chain(&schema.additional_properties).map(|child| &**child);
+    for child in schema.properties.values().chain(children) {
+        collect_errors(child, errors);
     }
 }
 
@@ -71,9 +81,9 @@ fn field_error(error: &kube::core::cel::ValidationError, object: &Value) -> Fiel
 
 /// The value at a path such as `spec.ports[0].name`.
 fn find<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
-    let parts = path.split(['.', '[']).filter(|part| !part.is_empty());
-    parts.fold(Some(object), |value, part| match part.strip_suffix(']') {
-        Some(index) => value?.get(index.parse::<usize>().ok()?),
-        None => value?.get(part),
+    let mut parts = path.split(['.', '[']).filter(|part| !part.is_empty());
+    parts.try_fold(object, |value, part| match part.strip_suffix(']') {
+        Some(index) => value.get(index.parse::<usize>().ok()?),
+        None => value.get(part),
     })
 }

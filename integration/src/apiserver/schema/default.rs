@@ -29,7 +29,9 @@ fn walk(schema: &Schema, value: &mut Value, depth: usize) {
             }
         }
         (Shape::List(list), Value::Array(items)) => {
-            items.iter_mut().for_each(|item| walk(&list.items, item, depth + 1));
+            for item in items {
+                walk(&list.items, item, depth + 1);
+            }
         }
         _ => {}
     }

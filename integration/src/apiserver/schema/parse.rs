@@ -1,4 +1,4 @@
-//! OpenAPI v3 as JSON -> the tree.
+//! `OpenAPI` v3 as JSON -> the tree.
 
 use regex::Regex;
 use serde_json::Value;
@@ -7,7 +7,7 @@ use super::{
     Bounds, DEPTH_MAX, Junctors, ListKind, ListShape, ObjectShape, Scalar, Schema, Shape, builtin, join,
 };
 
-/// The tree of an OpenAPI v3 schema without references.
+/// The tree of an `OpenAPI` v3 schema without references.
 ///
 /// # Errors
 /// What cannot be understood, with the path to it.

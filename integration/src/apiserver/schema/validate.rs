@@ -121,7 +121,7 @@ fn check_bounds(bounds: &Bounds, value: &Value, path: &str, errors: &mut Vec<Fie
         Value::Number(number) => check_number(bounds, number.as_f64().unwrap_or(0.0), value, path, errors),
         Value::String(text) => check_string(bounds, text, value, path, errors),
         Value::Array(items) => {
-            check_count(items.len(), bounds.items_min, bounds.items_max, "items", value, path, errors)
+            check_count(items.len(), bounds.items_min, bounds.items_max, "items", value, path, errors);
         }
         Value::Object(members) => {
             let (min, max) = (bounds.properties_min, bounds.properties_max);
@@ -151,7 +151,7 @@ fn check_number(bounds: &Bounds, number: f64, value: &Value, path: &str, errors:
     match bounds.maximum {
         Some(most) if number > most => fault(format!("should be less than or equal to {most}")),
         Some(most) if bounds.exclusive_maximum && number >= most => {
-            fault(format!("should be less than {most}"))
+            fault(format!("should be less than {most}"));
         }
         _ => {}
     }
@@ -183,7 +183,6 @@ fn check_string(bounds: &Bounds, text: &str, value: &Value, path: &str, errors: 
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "one leaf, called from one place")]
 fn check_count(
     count: usize,
     least: Option<u64>,

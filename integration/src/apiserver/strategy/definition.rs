@@ -1,4 +1,4 @@
-//! CustomResourceDefinition: defaults and rules.
+//! `CustomResourceDefinition`: defaults and rules.
 
 use serde_json::{Value, json};
 

@@ -11,6 +11,8 @@ use crate::apiserver::{
     status::FieldError,
 };
 
+const POLICIES: [&str; 3] = ["Always", "OnFailure", "Never"];
+
 const CONTAINER_LISTS: [&str; 2] = ["containers", "initContainers"];
 
 /// How long the real server's admission lets a pod stay on a node that is gone.
@@ -138,7 +140,6 @@ pub(super) fn errors(pod: &Value) -> Vec<FieldError> {
     }
     errors.extend(duplicate_names(pod));
     let restart = at(pod, "spec.restartPolicy").unwrap_or(&Value::Null);
-    const POLICIES: [&str; 3] = ["Always", "OnFailure", "Never"];
     if !restart.as_str().is_some_and(|policy| POLICIES.contains(&policy)) {
         errors.push(FieldError::not_supported("spec.restartPolicy", restart, POLICIES));
     }

@@ -130,9 +130,9 @@ fn pod_status(pod: &Value) -> String {
         return "Terminating".to_owned();
     }
     let statuses = list(pod, "status.containerStatuses").iter();
-    let reasons = statuses
+    let mut reasons = statuses
         .flat_map(|status| ["waiting", "terminated"].map(|state| text_at(&status["state"][state], "reason")));
-    let container_reason = reasons.filter(|reason| !reason.is_empty()).last().map(str::to_owned);
+    let container_reason = reasons.rfind(|reason| !reason.is_empty()).map(str::to_owned);
     let own_reason = text_or(pod, "status.reason", text_at(pod, "status.phase"));
     container_reason.unwrap_or(own_reason)
 }
@@ -223,7 +223,7 @@ fn event(event: &Value, now: Timestamp) -> Vec<Value> {
     ]);
     let host = first_of(&["source.host", "deprecatedSource.host", "reportingInstance"]);
     let source = if host.is_empty() { source.to_owned() } else { format!("{source}, {host}") };
-    let counts =
+    let mut counts =
         ["series.count", "count", "deprecatedCount"].iter().filter_map(|path| at(event, path)?.as_i64());
     vec![
         json!(age(last, now)),
@@ -234,7 +234,7 @@ fn event(event: &Value, now: Timestamp) -> Vec<Value> {
         json!(source),
         json!(first_of(&["message", "note"]).trim()),
         json!(age(first, now)),
-        json!(counts.filter(|&count| count > 0).next().unwrap_or(1).to_string()),
+        json!(counts.find(|&count| count > 0).unwrap_or(1).to_string()),
         json!(object::name(event)),
     ]
 }

@@ -1,4 +1,4 @@
-//! The part of JSONPath that printer columns use.
+//! The part of `JSONPath` that printer columns use.
 
 use serde_json::Value;
 
@@ -36,7 +36,7 @@ fn has(item: &Value, path: &str, wanted: &str) -> bool {
     let found = path.split('.').try_fold(item, |value, field| value.get(field));
     match found {
         Some(Value::String(text)) => text == wanted,
-        Some(other) => other.to_string() == wanted,
+        Some(other) => *other == wanted,
         None => false,
     }
 }

@@ -26,8 +26,8 @@ pub(super) fn shown(resource: &Resource, stored: &Arc<Value>) -> Arc<Value> {
 }
 
 /// An object of the resource's version as it is stored.
-pub(super) fn stored(resource: &Resource, object: Value) -> Value {
-    converted(resource, &object, &resource.storage_version).into_owned()
+pub(super) fn stored(resource: &Resource, object: &Value) -> Value {
+    converted(resource, object, &resource.storage_version).into_owned()
 }
 
 fn converted<'a>(resource: &Resource, object: &'a Value, version: &str) -> Cow<'a, Value> {

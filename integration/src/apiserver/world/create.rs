@@ -94,7 +94,7 @@ impl World {
         if is_dry_run(request.call)? {
             return Ok(Arc::new(object));
         }
-        let stored = self.store(&resource.table, convert::stored(resource, object));
+        let stored = self.store(&resource.table, convert::stored(resource, &object));
         self.after_write(&resource.table, &stored, request.now);
         let current = self.storage.get(&resource.table, &key).cloned();
         Ok(convert::shown(resource, &current.unwrap_or(stored)))

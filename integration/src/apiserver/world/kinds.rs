@@ -116,7 +116,9 @@ impl World {
         let Ok(resources) = custom::resources(definition) else { return };
         let table = object::name(definition).to_owned();
         self.registry.remove_table(&table);
-        resources.into_iter().for_each(|resource| self.registry.add(resource));
+        for resource in resources {
+            self.registry.add(resource);
+        }
         let mut status = definition.clone();
         let condition = |kind: &str, reason: &str, message: &str| {
             json!({

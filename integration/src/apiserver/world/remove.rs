@@ -163,7 +163,7 @@ impl World {
                 .flatten()
             {
                 Some(Doomed::Removed(last) | Doomed::Waiting(last)) => {
-                    items.push(convert::shown(resource, &last))
+                    items.push(convert::shown(resource, &last));
                 }
                 None => items.push(object),
             }

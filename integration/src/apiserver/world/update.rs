@@ -69,7 +69,7 @@ impl World {
             return Ok(Arc::new(new));
         }
         let key = request.target.key();
-        let stored = self.store(&resource.table, convert::stored(resource, new));
+        let stored = self.store(&resource.table, convert::stored(resource, &new));
         if is_finished(&stored) {
             self.erase(&resource.table, &key);
             self.settle(request.now);
@@ -88,7 +88,9 @@ fn is_same(old: &Value, new: &Value) -> bool {
     }
     let untimed = |object: &Value| {
         let mut entries = object["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
-        entries.iter_mut().for_each(|entry| entry["time"] = Value::Null);
+        for entry in &mut entries {
+            entry["time"] = Value::Null;
+        }
         entries
     };
     untimed(old) == untimed(new)

@@ -105,17 +105,14 @@ impl Watch {
             (false, true) => Some(("ADDED", after?)),
             (true, true) => Some(("MODIFIED", after?)),
             (true, false) => {
-                let last = match shown(&change.tombstone) {
-                    Some(last) => last,
-                    // It still exists, outside of the selection: the client gets what it knew,
-                    // with the version at which it left.
-                    None => {
-                        let mut last = Value::clone(&*before?);
-                        last["metadata"]["resourceVersion"] = json!(change.revision.to_string());
-                        Arc::new(last)
-                    }
+                // If it still exists, outside of the selection, the client gets what it knew, with
+                // the version at which it left.
+                let left = || {
+                    let mut last = Value::clone(before.as_ref()?);
+                    last["metadata"]["resourceVersion"] = json!(change.revision.to_string());
+                    Some(Arc::new(last))
                 };
-                Some(("DELETED", last))
+                Some(("DELETED", shown(&change.tombstone).or_else(left)?))
             }
             (false, false) => None,
         }
