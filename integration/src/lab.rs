@@ -36,6 +36,7 @@ mod scheduler;
 mod space;
 pub mod steps;
 pub mod supervisor;
+pub mod testing;
 pub mod topology;
 pub mod underlay;
 pub mod user;
