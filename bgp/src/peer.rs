@@ -22,6 +22,7 @@ mod slot;
 mod tests;
 
 pub(crate) use effect::{PeerEffect, Turn};
+pub(crate) use helper::Loss;
 pub(crate) use jitter::Jitter;
 pub(crate) use record::Record;
 

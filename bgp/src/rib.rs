@@ -30,6 +30,7 @@ use interner::Interner;
 
 use crate::config::{Origination, Originations};
 use crate::fib::FibNextHop;
+use crate::peer::Loss;
 use crate::policy::ImportContext;
 use crate::wire::{Announcement, Family};
 
@@ -107,12 +108,15 @@ impl Rib {
     }
 
     /// The neighbor's session is gone: routes of these families stay as stale, all others go.
-    pub(crate) fn lose(&mut self, peer: IpAddr, retained: &[Family], drop_stale: bool) {
+    pub(crate) fn lose(&mut self, peer: IpAddr, loss: &Loss) {
         let Some(adj_rib_in) = self.adj_ribs_in.get_mut(&peer) else { return };
         let gone = adj_rib_in.remove_where(|prefix, is_stale| {
-            !retained.contains(&Family::of(prefix)) || (is_stale && drop_stale)
+            !loss.retained.contains(&Family::of(prefix)) || (is_stale && loss.drop_stale)
         });
-        adj_rib_in.mark_stale();
+        for (prefix, path) in adj_rib_in.mark_stale(loss.is_silent) {
+            set_path(&mut self.destinations, prefix, path);
+            self.dirty.insert(prefix);
+        }
         self.forget(peer, &gone);
     }
 

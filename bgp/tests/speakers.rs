@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bgp::config::{ExportPolicy, Origination};
 use bgp::speaker::{Input, RestartMode, SessionEventKind, Stop};
-use bgp::status::{PathVerdict, SessionState};
+use bgp::status::{PathVerdict, RouteStatus, SessionState, SpeakerStatus};
 use bgp::wire::Community;
 use network::Network;
 
@@ -309,6 +309,26 @@ fn originations_carry_their_communities_and_change_in_place() {
     network.input(0, tagged("65535:65281"));
     network.run_secs(1);
     assert_eq!(network.gateways(1, "10.1.0.0/24"), Vec::<String>::new(), "NO_EXPORT");
+}
+
+#[test]
+fn status_and_routes_go_through_json_unharmed() {
+    let mut network = rack(16);
+    network.start(0, RestartMode::Restarting { preserved_families: Vec::new() }, &["10.1.0.0/24"]);
+    network.start(1, RestartMode::Fresh, &["10.8.0.0/24", "0.0.0.0/0", "fd00:8::/48"]);
+    for secs in [0, 2, 20] {
+        network.run_secs(secs);
+        let speaker = network.nodes[0].speaker.as_ref().unwrap();
+        let (status, routes) = (speaker.status(network.now), speaker.routes());
+        let text = serde_json::to_string(&status).unwrap();
+        assert_eq!(serde_json::from_str::<SpeakerStatus>(&text).unwrap(), status, "{text}");
+        let text = serde_json::to_string(&routes).unwrap();
+        assert_eq!(serde_json::from_str::<Vec<RouteStatus>>(&text).unwrap(), routes, "{text}");
+        for event in network.take_events(0) {
+            let text = serde_json::to_string(&event).unwrap();
+            assert_eq!(serde_json::from_str::<SessionEventKind>(&text).unwrap(), event, "{text}");
+        }
+    }
 }
 
 #[test]

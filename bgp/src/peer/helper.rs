@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::GracefulRestartConfig;
 use crate::fsm::{Down, Negotiated};
-use crate::wire::Family;
+use crate::wire::{Family, Notification};
 
 /// The helper of one peer.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub(crate) struct Loss {
     pub(crate) retained: Vec<Family>,
     /// Whether routes that were stale already go too.
     pub(crate) drop_stale: bool,
+    /// Whether the neighbor was merely silent: it may be dead, so its routes are used only where no other is left.
+    pub(crate) is_silent: bool,
 }
 
 impl Helper {
@@ -58,7 +60,11 @@ impl Helper {
             _ => until,
         };
         *self = Self::Away { families: families.clone(), until };
-        Loss { retained: families.into_iter().collect(), drop_stale: !keeps_stale }
+        Loss {
+            retained: families.into_iter().collect(),
+            drop_stale: !keeps_stale,
+            is_silent: down.notification().is_some_and(is_hold_timer_expired),
+        }
     }
 
     /// The session is up: the families whose stale routes go at once, because the peer did not keep forwarding.
@@ -106,6 +112,12 @@ impl Helper {
             Self::Away { until, .. } | Self::Back { until, .. } => Some(*until),
         }
     }
+}
+
+/// Either side heard nothing of the other (RFC 4271 section 6.5).
+fn is_hold_timer_expired(notification: &Notification) -> bool {
+    const HOLD_TIMER_EXPIRED: u8 = 4;
+    notification.code == HOLD_TIMER_EXPIRED
 }
 
 /// A closed connection is a restart; a NOTIFICATION only if both sides agreed on it, and never a Hard Reset.

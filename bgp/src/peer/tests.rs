@@ -210,7 +210,12 @@ fn only_the_last_end_decides_whether_we_dial_again() {
         let config = NeighborConfig { passive: is_passive, ..(*stage.peer.config).clone() };
         stage.peer.config = Arc::new(config);
         stage.event(event);
-        assert_eq!(stage.peer.next_dial().is_some(), dials, "{why}");
+        let pause = stage.peer.next_dial().map(|at| at - stage.now);
+        assert_eq!(pause.is_some(), dials, "{why}");
+        assert!(
+            pause.is_none_or(|pause| pause <= Duration::from_secs(1)),
+            "{why}: a restart must not take long"
+        );
         let done = if stage.peer.next_deadline().is_some() { stage.event("deadline") } else { String::new() };
         assert_eq!(done == "dial", dials, "{why}");
     }

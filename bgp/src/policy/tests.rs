@@ -92,6 +92,7 @@ fn path(from: From, attributes: Attributes) -> Path {
         attributes: Arc::new(attributes),
         next_hop: (from != From::Local).then_some(next_hop),
         rejection: None,
+        is_silent: false,
     }
 }
 

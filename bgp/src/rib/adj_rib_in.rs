@@ -44,11 +44,17 @@ impl AdjRibIn {
         self.entries.extract_if(.., is_gone).map(|(prefix, _)| prefix).collect()
     }
 
-    /// Everything is stale from now on.
-    pub(super) fn mark_stale(&mut self) {
-        for entry in self.entries.values_mut() {
+    /// Everything is stale from now on; the paths that change by that, because the neighbor is silent.
+    pub(super) fn mark_stale(&mut self, is_silent: bool) -> Vec<(IpNetwork, Arc<Path>)> {
+        let mut changed = Vec::new();
+        for (prefix, entry) in &mut self.entries {
             entry.is_stale = true;
+            if is_silent && !entry.path.is_silent {
+                entry.path = Arc::new(Path { is_silent, ..(*entry.path).clone() });
+                changed.push((*prefix, Arc::clone(&entry.path)));
+            }
         }
+        changed
     }
 
     /// The paths whose judgement is another now.

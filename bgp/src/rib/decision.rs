@@ -29,6 +29,7 @@ pub(crate) enum Verdict {
 /// The steps of the decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Step {
+    NeighborSilent,
     LocalPref,
     LocallyOriginated,
     AsPathLength,
@@ -43,6 +44,7 @@ pub(crate) enum Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::NeighborSilent => "neighbor-silent",
             Self::LocalPref => "local-pref",
             Self::LocallyOriginated => "locally-originated",
             Self::AsPathLength => "as-path-length",
@@ -62,7 +64,11 @@ type Keep = fn(&[&Path], &mut Vec<usize>);
 /// In order. Each step drops paths; it never ranks them, because MED compares only within
 /// one neighbor AS, so "better than" is not transitive and sorting would make the winner
 /// depend on the order of arrival. What is left after these is equally good.
-const STEPS: [(Step, Keep); 6] = [
+///
+/// The first step is ours: RFC 8538 keeps the routes of a neighbor whose hold timer expired, but
+/// a neighbor that has merely died must not attract traffic while another one is alive.
+const STEPS: [(Step, Keep); 7] = [
+    (Step::NeighborSilent, |paths, left| keep_least(paths, left, |path| path.is_silent)),
     (Step::LocalPref, |paths, left| keep_least(paths, left, |path| Reverse(path.local_pref()))),
     (Step::LocallyOriginated, |paths, left| keep_least(paths, left, |path| path.source != Source::Local)),
     (Step::AsPathLength, |paths, left| keep_least(paths, left, |path| path.attributes.as_path.length())),

@@ -43,11 +43,13 @@ pub(crate) struct Path {
     pub(crate) next_hop: Option<NextHop>,
     /// Why it is not fit for the decision.
     pub(crate) rejection: Option<Rejection>,
+    /// Whether its neighbor fell silent: it is kept for a restart but may lead nowhere.
+    pub(crate) is_silent: bool,
 }
 
 impl Path {
     pub(super) fn local(attributes: Arc<Attributes>) -> Self {
-        Self { source: Source::Local, attributes, next_hop: None, rejection: None }
+        Self { source: Source::Local, attributes, next_hop: None, rejection: None, is_silent: false }
     }
 
     pub(super) fn received(
@@ -61,6 +63,7 @@ impl Path {
             attributes: Arc::clone(attributes),
             next_hop: Some(next_hop),
             rejection: import(context, prefix, (&next_hop, attributes)),
+            is_silent: false,
         }
     }
 

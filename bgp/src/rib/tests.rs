@@ -65,7 +65,7 @@ fn equal_routes_change_nothing_and_end_staleness() {
     let mut rib = Rib::default();
     announce(&mut rib, 2, &[1, 2], 0);
     assert_eq!(decide_all(&mut rib), [prefix(1), prefix(2)]);
-    rib.lose(address(2), &[Family::Ipv4Unicast], true);
+    rib.lose(address(2), &loss(true));
     assert!(!rib.is_dirty(), "stale routes are used on");
     assert_eq!(rib.counts(address(2), Family::Ipv4Unicast), Counts { received: 2, accepted: 2, stale: 2 });
     announce(&mut rib, 2, &[1], 0);
@@ -76,14 +76,38 @@ fn equal_routes_change_nothing_and_end_staleness() {
     assert_eq!(rib.counts(address(2), Family::Ipv4Unicast), Counts { received: 1, accepted: 1, stale: 0 });
 }
 
+fn loss(drop_stale: bool) -> Loss {
+    Loss { retained: vec![Family::Ipv4Unicast], drop_stale, is_silent: false }
+}
+
+#[test]
+fn routes_of_a_silent_neighbor_wait_behind_all_others() {
+    let mut rib = Rib::default();
+    let gateways = |rib: &mut Rib| -> Vec<IpAddr> {
+        rib.decide(prefix(1), 8).next_hops.into_iter().map(|hop| hop.gateway).collect()
+    };
+    announce(&mut rib, 2, &[1], 0);
+    announce(&mut rib, 3, &[1], 0);
+    assert_eq!(gateways(&mut rib), [address(2), address(3)]);
+    rib.take_dirty(false);
+    rib.lose(address(2), &Loss { is_silent: true, ..loss(false) });
+    assert_eq!(rib.take_dirty(false), [prefix(1)].into());
+    assert_eq!(gateways(&mut rib), [address(3)]);
+    rib.withdraw(address(3), &[prefix(1)]);
+    assert_eq!(gateways(&mut rib), [address(2)], "better than nothing");
+    announce(&mut rib, 3, &[1], 0);
+    announce(&mut rib, 2, &[1], 0);
+    assert_eq!(gateways(&mut rib), [address(2), address(3)], "it speaks again");
+}
+
 #[test]
 fn a_second_loss_drops_or_keeps_what_was_stale() {
     for (drop_stale, left) in [(true, 1), (false, 2)] {
         let mut rib = Rib::default();
         announce(&mut rib, 2, &[1, 2], 0);
-        rib.lose(address(2), &[Family::Ipv4Unicast], true);
+        rib.lose(address(2), &loss(true));
         announce(&mut rib, 2, &[1], 0);
-        rib.lose(address(2), &[Family::Ipv4Unicast], drop_stale);
+        rib.lose(address(2), &loss(drop_stale));
         assert_eq!(rib.counts(address(2), Family::Ipv4Unicast).received, left);
     }
 }
@@ -93,7 +117,7 @@ fn a_loss_without_grace_leaves_nothing() {
     let mut rib = Rib::default();
     announce(&mut rib, 2, &[1, 2], 0);
     decide_all(&mut rib);
-    rib.lose(address(2), &[], false);
+    rib.lose(address(2), &Loss::default());
     assert_eq!(decide_all(&mut rib).len(), 2);
     assert!(rib.destinations().is_empty() && rib.adj_ribs_in.is_empty());
 }

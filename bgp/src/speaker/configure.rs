@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::{Output, Speaker};
 use crate::config::{ConfigureReport, NeighborConfig, SpeakerConfig, diff};
 use crate::fsm::Terms;
-use crate::peer::Peer;
+use crate::peer::{Loss, Peer};
 use crate::wire::{Capability, Family, Notification, Open};
 
 impl Speaker {
@@ -67,7 +67,7 @@ impl Speaker {
                 peer.stop(turn, &Notification::peer_deconfigured());
             });
             // Also what was stale: a neighbor that is not wanted any more has no routes.
-            self.rib.lose(address, &[], true);
+            self.rib.lose(address, &Loss::default());
             self.peers.remove(&address);
         }
     }

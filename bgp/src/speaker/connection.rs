@@ -107,7 +107,7 @@ impl Speaker {
                 self.sources.remove(&address);
                 self.groups.leave(address);
                 self.restart.on_lost(now, address);
-                self.rib.lose(address, &loss.retained, loss.drop_stale);
+                self.rib.lose(address, &loss);
             }
             PeerEffect::DropStale { families, reason } => {
                 self.drop_stale(address, &families, reason, outputs);

@@ -8,7 +8,7 @@ use ipnetwork::IpNetwork;
 
 use super::*;
 use crate::config::{NeighborConfig, Origination};
-use crate::status::SessionState;
+use crate::status::{PathVerdict, SessionState};
 use crate::wire::{
     Announcement, AsPath, AttributeFault, Attributes, Capability, DecodeError, Family, FaultAction, Message,
     NextHop, Open, Origin, RouteRefresh, RouteRefreshKind, RouterId, SessionContext, Update, decode,
@@ -265,6 +265,22 @@ fn a_looped_path_takes_the_place_of_the_former_one() {
     assert!(gone, "the former path is no longer valid");
     let families = stage.speaker.status(stage.now).neighbors[0].families.clone();
     assert_eq!((families[0].received, families[0].accepted), (1, 0));
+}
+
+#[test]
+fn a_route_through_our_own_end_of_the_session_is_never_installed() {
+    let (mut stage, connection) = Stage::established();
+    let mut update = announce(&["10.8.0.0/24"]);
+    update.announced[0].next_hop = NextHop::new(local());
+    stage.update(connection, update);
+    stage.pass(Duration::from_millis(10));
+    assert!(!stage.outputs.iter().any(|output| matches!(output, Output::Fib(_))), "{:?}", stage.outputs);
+    let routes = stage.speaker.routes();
+    let verdict = &routes[0].paths[0].verdict;
+    assert!(
+        matches!(verdict, PathVerdict::Rejected(reason) if reason.contains("own address")),
+        "{verdict:?}"
+    );
 }
 
 #[test]

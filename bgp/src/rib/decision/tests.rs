@@ -17,6 +17,7 @@ fn path(number: u8, change: impl FnOnce(&mut Path, &mut PeerSource, &mut Attribu
         attributes: Arc::new(attributes.clone()),
         next_hop: Some(NextHop::new(address)),
         rejection: None,
+        is_silent: false,
     };
     change(&mut path, &mut source, &mut attributes);
     path.source = Source::Peer(Arc::new(source));
@@ -70,6 +71,12 @@ fn each_step_decides_and_says_so() {
             vec![Rejected(Rejection::AsLoop), Best],
         ),
         ("only rejected", vec![rejected], vec![Rejected(Rejection::AsLoop)]),
+        (
+            "a silent neighbor comes last",
+            vec![path(1, |path, _, _| path.is_silent = true), with_as(2, &[1, 2, 3, 4])],
+            vec![Lost(Step::NeighborSilent), Best],
+        ),
+        ("but it comes", vec![path(1, |path, _, _| path.is_silent = true)], vec![Best]),
         (
             "local preference beats length",
             vec![internal(1, Some(200)), with_as(2, &[1])],
@@ -190,6 +197,7 @@ fn any_path(number: u8) -> impl Strategy<Value = Path> {
                 attributes.cluster_list = vec![1; clusters];
                 path.next_hop = Some(NextHop::new(IpAddr::from([10, 9, 9, number % 4])));
                 path.rejection = (rejected == 0).then_some(Rejection::AsLoop);
+                path.is_silent = rejected == 1;
             })
         },
     )
