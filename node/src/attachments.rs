@@ -7,6 +7,7 @@
 //! ADD answers once policy has told that its program serves the new endpoint. The route is the commit: what is in the
 //! kernel when the daemon dies is what the next one takes up.
 
+mod absent;
 mod add;
 mod check;
 mod del;
@@ -14,7 +15,7 @@ mod objects;
 mod pods;
 mod report;
 mod restore;
-pub(crate) mod server;
+mod server;
 mod state;
 mod status;
 
@@ -27,7 +28,7 @@ use kube::Client;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::{shared::Shared, snapshot::Snapshots};
+use crate::{control_socket, shared::Shared, snapshot::Snapshots};
 use objects::Objects;
 use pods::PodCache;
 use state::State;
@@ -81,7 +82,7 @@ pub async fn run(context: AttachmentsContext, stop: CancellationToken) -> Result
         () = stop.cancelled() => return Ok(()),
     };
     restored?;
-    let listener = server::listen(&attachments.context.socket)?;
+    let listener = control_socket::listen(&attachments.context.socket)?;
     let ended = stop.child_token();
     let served = tokio::spawn(server::serve(attachments.clone(), listener, ended.clone()));
     let reported = tokio::spawn(report::run(attachments.clone(), ended.clone()));

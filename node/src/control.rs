@@ -1,39 +1,19 @@
 //! The control socket: `tortiectl`'s questions, answered from memory.
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration, time::Instant};
+use std::{sync::Arc, time::Instant};
 
-use anyhow::Result;
 use api::control::{
-    AddressStatus, ConditionStatus, MESSAGE_LENGTH_MAX, NodeStatus, PeerStatus, PodPolicyStatus, Reply,
-    Request, RouteStatus,
+    AddressStatus, ConditionStatus, NodeStatus, PeerStatus, PodPolicyStatus, Reply, Request, RouteStatus,
 };
 use bgp::driver::Handle;
 use serde::Serialize;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{UnixListener, UnixStream},
-    sync::{Semaphore, watch},
-    task::JoinSet,
-};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::watch;
 use tracing::info;
 
 use crate::{
-    attachments::{AttachmentsView, server::listen},
-    bgp_status,
-    logging::LogLevel,
-    policy::PolicyView,
+    attachments::AttachmentsView, bgp_status, control_socket::Answers, logging::LogLevel, policy::PolicyView,
     shared::Shared,
 };
-
-/// How many clients are served at a time.
-const CLIENTS_MAX: usize = 32;
-
-/// How long a client may take over a question, or over taking its answer.
-const CLIENT_TIME_MAX: Duration = Duration::from_secs(10);
-
-/// Longest question in bytes; they are all short.
-const QUESTION_LENGTH_MAX: u32 = 64 * 1024;
 
 /// What answers are made of.
 #[derive(Clone, Debug)]
@@ -54,66 +34,13 @@ pub struct ControlContext {
     pub log_level: LogLevel,
 }
 
-/// Serves clients on this path until `stop`.
-///
-/// # Errors
-/// The socket cannot be made.
-pub async fn serve(context: Arc<ControlContext>, path: PathBuf, stop: CancellationToken) -> Result<()> {
-    let listener: UnixListener = listen(&path)?;
-    let places = Arc::new(Semaphore::new(CLIENTS_MAX));
-    let mut clients = JoinSet::new();
-    loop {
-        let accepted = tokio::select! {
-            // Cancel-safe: a connection that is not accepted stays in the backlog.
-            accepted = listener.accept() => accepted,
-            Some(_) = clients.join_next() => continue,
-            () = stop.cancelled() => break,
-        };
-        let (Ok((stream, _)), Ok(place)) = (accepted, places.clone().acquire_owned().await) else { continue };
-        let context = context.clone();
-        clients.spawn(async move {
-            // A client that sends garbage or goes away costs its own connection alone.
-            let _ = serve_client(&context, stream).await;
-            drop(place);
-        });
-    }
-    clients.shutdown().await;
-    Ok(())
-}
-
-async fn serve_client(context: &ControlContext, mut stream: UnixStream) -> io::Result<()> {
-    loop {
-        let question = tokio::time::timeout(CLIENT_TIME_MAX, read_question(&mut stream)).await??;
-        let Some(question) = question else { return Ok(()) };
-        let answer = match serde_json::from_slice::<Request>(&question) {
-            Ok(request) => context.answer(request).await,
+impl Answers for ControlContext {
+    async fn answer(&self, question: &[u8]) -> serde_json::Result<Vec<u8>> {
+        match serde_json::from_slice(question) {
+            Ok(request) => self.reply(request).await,
             Err(error) => encode(&Reply::<()>::Error(format!("the question is not understood: {error}"))),
-        };
-        let answer = answer.unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}").into_bytes());
-        let length = u32::try_from(answer.len()).ok().filter(|length| *length <= MESSAGE_LENGTH_MAX);
-        let length = length.ok_or_else(|| io::Error::other("the answer is too long"))?;
-        tokio::time::timeout(CLIENT_TIME_MAX, async {
-            stream.write_all(&length.to_be_bytes()).await?;
-            stream.write_all(&answer).await
-        })
-        .await??;
+        }
     }
-}
-
-async fn read_question(stream: &mut UnixStream) -> io::Result<Option<Vec<u8>>> {
-    let mut length = [0; 4];
-    match stream.read_exact(&mut length).await {
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-        Err(error) => return Err(error),
-    }
-    let length = u32::from_be_bytes(length);
-    if length > QUESTION_LENGTH_MAX {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "the question is too long"));
-    }
-    let mut question = vec![0; usize::try_from(length).unwrap_or_default()];
-    stream.read_exact(&mut question).await?;
-    Ok(Some(question))
 }
 
 fn encode<T: Serialize>(reply: &Reply<T>) -> serde_json::Result<Vec<u8>> {
@@ -121,7 +48,7 @@ fn encode<T: Serialize>(reply: &Reply<T>) -> serde_json::Result<Vec<u8>> {
 }
 
 impl ControlContext {
-    async fn answer(&self, request: Request) -> serde_json::Result<Vec<u8>> {
+    async fn reply(&self, request: Request) -> serde_json::Result<Vec<u8>> {
         match request {
             Request::Node => encode(&Reply::Value(self.node().await)),
             Request::Peers => encode(&self.peers().await),

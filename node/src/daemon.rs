@@ -14,7 +14,7 @@ use felix::{
     model::route::Ownership,
 };
 use kube::Client;
-use tokio::{signal::unix::SignalKind, sync::watch, task::JoinSet};
+use tokio::{net::UnixListener, signal::unix::SignalKind, sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -23,8 +23,8 @@ use crate::{
     attachments::{self, AttachmentsContext, AttachmentsView},
     client,
     compartment::Compartment,
-    control::{self, ControlContext},
-    http, install,
+    control::ControlContext,
+    control_socket, http, install,
     logging::LogLevel,
     policy::{self, PolicyContext, PolicyView},
     report,
@@ -80,7 +80,8 @@ async fn run_compartments(args: Args, log_level: LogLevel) -> Result<()> {
     };
     let attachments = start_attachments(attached, &pages, &stop)?;
     let mut servers = JoinSet::new();
-    servers.spawn(control::serve(context.clone(), args.run_dir.join("control.sock"), stop.child_token()));
+    let control = control_socket::listen(&args.run_dir.join("control.sock"))?;
+    servers.spawn(answering(context.clone(), control, stop.child_token()));
     servers.spawn(http::serve(args.http_address, pages, stop.child_token()));
     servers.spawn(reporting(context.clone(), client.clone(), stop.child_token()));
     servers.spawn(install_when_ready(args.clone(), shared.clone(), stop.child_token()));
@@ -105,6 +106,15 @@ async fn run_compartments(args: Args, log_level: LogLevel) -> Result<()> {
     })
     .await?;
     result
+}
+
+async fn answering(
+    context: Arc<ControlContext>,
+    listener: UnixListener,
+    stop: CancellationToken,
+) -> Result<()> {
+    control_socket::serve(context, listener, stop).await;
+    Ok(())
 }
 
 async fn reporting(context: Arc<ControlContext>, client: Client, stop: CancellationToken) -> Result<()> {

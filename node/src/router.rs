@@ -8,7 +8,6 @@
 pub mod args;
 mod boot;
 mod control;
-mod events;
 mod file;
 mod kernel;
 
@@ -27,7 +26,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::logging::LogLevel;
+use crate::{control_socket, logging::LogLevel, session_events};
 use args::Args;
 use control::ControlContext;
 use file::RouterFile;
@@ -62,14 +61,14 @@ struct Router {
     fib: mpsc::Receiver<FibEvent>,
     events: mpsc::Receiver<SessionEvent>,
     speaker: JoinHandle<Result<(), DriverError>>,
-    control: JoinHandle<Result<()>>,
+    control: JoinHandle<()>,
     ending: CancellationToken,
 }
 
 impl Router {
     async fn start(args: Args, file: RouterFile, log_level: LogLevel) -> Result<Self> {
         let started = now();
-        let listener = control::listen(&args.socket)?;
+        let listener = control_socket::listen(&args.socket)?;
         let kernel = Kernel::start(file.kernel_routes)?;
         let restart = boot::restart_mode(&boot_file(&args.socket))?;
         let (handle, fib, events, speaker) =
@@ -83,7 +82,7 @@ impl Router {
             writer: kernel.writer(),
             log_level,
         };
-        let control = tokio::spawn(control::serve(Arc::new(context), listener, ending.clone()));
+        let control = tokio::spawn(control_socket::serve(Arc::new(context), listener, ending.clone()));
         info!(asn = file.speaker.asn, router_id = %file.speaker.router_id, peers = file.speaker.neighbors.len(), "router started");
         Ok(Self { args, file, published, kernel, handle, fib, events, speaker, control, ending })
     }
@@ -102,7 +101,7 @@ impl Router {
                     Some(event) => self.kernel.apply(event),
                     None => return self.ended_by_itself().await,
                 },
-                Some(event) = self.events.recv() => events::log(&event),
+                Some(event) = self.events.recv() => session_events::log(&event),
                 Some(()) = hangup.recv() => self.reload().await?,
                 () = end.asked() => return self.stop().await,
             }
@@ -149,7 +148,7 @@ impl Router {
         }
         self.speaker.await.context("the speaker's task")??;
         self.ending.cancel();
-        self.control.await.context("the control socket's task")??;
+        self.control.await.context("the control socket's task")?;
         if is_leaving {
             self.kernel.remove_all().await?;
             boot::forget(&boot_file(&self.args.socket));

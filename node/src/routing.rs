@@ -7,7 +7,6 @@
 //! It reads no object that a tenant can write. It starts once its watches have told everything, and from the
 //! last-good snapshot if the API server stays silent.
 
-mod events;
 mod view;
 
 use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
@@ -30,6 +29,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     config::{self, ClusterView, Desired, Problem},
+    session_events,
     shared::{OwnBlocks, RoutingProgress, Shared},
     snapshot::Snapshots,
 };
@@ -151,7 +151,7 @@ impl Running {
                     apply_fib(&context.routes, event.ok_or_else(|| anyhow!("the speaker ended by itself"))?);
                 }
                 Some(event) = self.events.recv() => {
-                    events::log(&event);
+                    session_events::log(&event);
                     context.shared.sessions.send_modify(|count| *count += 1);
                 }
                 changed = blocks.changed() => {
@@ -206,7 +206,7 @@ impl Running {
                     }
                 }
                 Err(error) => {
-                    error!(%error, "the new configuration is refused; the former one stays in force")
+                    error!(%error, "the new configuration is refused; the former one stays in force");
                 }
             }
         }

@@ -243,6 +243,6 @@ async fn a_second_router_on_the_same_socket_is_refused() {
     let output = command.output().unwrap();
     assert!(!output.status.success());
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(stderr.contains("another router answers there"), "{stderr}");
+    assert!(stderr.contains("another daemon answers there"), "{stderr}");
     assert!(left.is_established(), "the first one goes on");
 }

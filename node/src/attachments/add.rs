@@ -39,17 +39,32 @@ impl Attachments {
             return Err(CniError::new(ErrorCode::TRY_AGAIN_LATER, message));
         }
         let owner = owner(&request, &pod);
-        self.take_over(&owner, &request.host_interface).await;
-        let addresses = self.assign(&owner).await?;
-        let wired = self.wire(&request, &pod, &owner, &addresses).await;
-        if let Err(error) = wired {
-            warn!(pod = %owner.pod, interface = %request.host_interface, cause = %error.details, "ADD failed and is undone");
-            self.detach(&owner).await;
-            return Err(error);
-        }
+        // Until the endpoint is there nothing but this says that the addresses are in use.
+        self.state.change(|inner| inner.under_way.insert(owner.clone()));
+        let attached = self.attach(&request, &pod, &owner).await;
+        self.state.change(|inner| inner.under_way.remove(&owner));
+        let addresses = attached?;
         self.unreported.notify_one();
         info!(pod = %owner.pod, interface = %request.host_interface, ?addresses, millis = now().millis_since(started), "pod attached");
         Ok(self.granted(&addresses))
+    }
+
+    /// Addresses and the host's side, or nothing of them.
+    async fn attach(
+        &self,
+        request: &AddRequest,
+        pod: &Arc<Pod>,
+        owner: &Owner,
+    ) -> Result<Vec<IpAddr>, CniError> {
+        self.take_over(owner, &request.host_interface).await;
+        let addresses = self.assign(owner).await?;
+        let wired = self.wire(request, pod, owner, &addresses).await;
+        if let Err(error) = wired {
+            warn!(pod = %owner.pod, interface = %request.host_interface, cause = %error.details, "ADD failed and is undone");
+            self.detach(owner).await;
+            return Err(error);
+        }
+        Ok(addresses)
     }
 
     /// A newer sandbox of the same pod takes the place of the former one, whose DEL may come late or never.
@@ -115,7 +130,7 @@ impl Attachments {
         let side = HostSide {
             interface: request.host_interface.clone(),
             alias: Alias::of(&request.attachment, &owner.pod_uid).text(),
-            addresses: addresses.iter().copied().collect(),
+            addresses: addresses.to_vec(),
             pod_mac: request.pod_mac.0,
         };
         let alias = side.alias.clone();

@@ -20,7 +20,6 @@ use crate::shared::Endpoint;
 
 impl Attachments {
     /// Takes everything back from the attachment; one that never was is fine.
-    #[expect(clippy::unnecessary_wraps, reason = "every verb answers alike, and DEL never fails")]
     pub(super) async fn del(&self, request: &DelRequest) -> Result<(), CniError> {
         let attachment = &request.attachment;
         let mut owners: BTreeSet<Owner> = self.state.read(|inner| {

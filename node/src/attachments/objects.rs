@@ -1,10 +1,10 @@
 //! The objects that attachments read, kept up by watches: pods of this node, blocks, pools.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Result, anyhow};
 use api::{IPBlock, IPPool, prefix};
-use ipam::{local::NodeIdentity, owner::Owner};
+use ipam::local::NodeIdentity;
 use ipnetwork::IpNetwork;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
@@ -16,6 +16,10 @@ use crate::{
     snapshot,
     watch::{Scope, Update, watch},
 };
+
+/// How often the interfaces of pods that are gone from the API are looked for: a DEL that comes takes them away earlier,
+/// and only a few pods are between their object's end and their DEL at any time.
+const LINK_PAUSE: Duration = Duration::from_secs(1);
 
 /// The watches and what they told.
 pub(super) struct Objects {
@@ -67,9 +71,17 @@ impl Objects {
 
     /// Follows the watches as long as they live.
     pub(super) async fn follow(&mut self, attachments: &Attachments) -> Result<()> {
+        let mut absent_have_links = attachments.release_absent().await;
         loop {
-            match self.changed(attachments).await? {
-                Changed::Pods => attachments.release_absent().await,
+            // Cancel-safe: what a watch tells is taken at once or stays in it.
+            let changed = tokio::time::timeout(LINK_PAUSE, self.changed(attachments));
+            let changed = if absent_have_links {
+                changed.await.unwrap_or(Ok(Changed::Pods))
+            } else {
+                changed.into_inner().await
+            };
+            match changed? {
+                Changed::Pods => absent_have_links = attachments.release_absent().await,
                 Changed::Addresses => self.tell_addresses(attachments),
             }
             attachments.unreported.notify_one();
@@ -171,31 +183,4 @@ fn apply<K: ResourceExt>(map: &mut BTreeMap<String, K>, update: Update<K>) -> bo
         Update::Delete(key) => drop(map.remove(&key.name)),
     }
     false
-}
-
-impl Attachments {
-    /// Frees the addresses of pods that are gone from the API and have no interface any more: their DEL never came.
-    async fn release_absent(&self) {
-        let pods = self.pods.snapshot();
-        if !pods.in_sync {
-            return;
-        }
-        let present = |owner: &Owner| {
-            pods.by_key.values().any(|pod| {
-                let annotations = pod.metadata.annotations.as_ref();
-                let hash = annotations.and_then(|annotations| annotations.get("kubernetes.io/config.hash"));
-                pod.metadata.uid.as_ref() == Some(&owner.pod_uid) || hash == Some(&owner.pod_uid)
-            })
-        };
-        let orphans: Vec<Owner> = self.state.read(|inner| {
-            let leases = inner.local.leases().into_iter();
-            leases
-                .filter(|(address, owner)| inner.endpoint_of(*address).is_none() && !present(owner))
-                .map(|(_, owner)| owner)
-                .collect()
-        });
-        for owner in orphans {
-            self.detach(&owner).await;
-        }
-    }
 }

@@ -104,10 +104,14 @@ impl PodCache {
 /// Whether the object is the pod that the runtime means: its UID is the object's, or for a static pod the hash that
 /// its mirror bears. A runtime that says no UID means whatever has the name.
 fn is_meant(pod: &Pod, reference: &PodReference) -> bool {
-    let Some(uid) = &reference.uid else { return true };
+    reference.uid.as_ref().is_none_or(|uid| has_uid(pod, uid))
+}
+
+/// Whether a runtime may know the pod by this UID: the object's own, or for a static pod the hash that its mirror bears.
+pub(super) fn has_uid(pod: &Pod, uid: &str) -> bool {
     let annotations = pod.metadata.annotations.as_ref();
     let config_hash = annotations.and_then(|annotations| annotations.get(CONFIG_HASH));
-    pod.metadata.uid.as_ref() == Some(uid) || config_hash == Some(uid)
+    pod.metadata.uid.as_deref() == Some(uid) || config_hash.is_some_and(|hash| hash == uid)
 }
 
 /// Whether the pod has ended, so that its address serves nobody.

@@ -12,7 +12,7 @@ use ipam::{local::Endpoint as Held, owner::Owner};
 use ipnetwork::IpNetwork;
 use tracing::{info, warn};
 
-use super::{Attachments, Objects, add::blocking, now};
+use super::{Attachments, Objects, add::blocking, now, pods::has_uid};
 use crate::{
     shared::{Endpoint, PodIdentity},
     watch::ObjectKey,
@@ -84,7 +84,7 @@ fn known_endpoints(
             warn!(interface = %found.interface, alias = %found.alias, "interface without an alias of ours is left alone; it passes nothing");
             continue;
         };
-        let pod = pods.by_key.iter().find(|(_, pod)| pod.metadata.uid.as_deref() == Some(&alias.pod_uid));
+        let pod = pods.by_key.iter().find(|(_, pod)| has_uid(pod, &alias.pod_uid));
         let key =
             pod.map_or(ObjectKey { namespace: String::new(), name: String::new() }, |(key, _)| key.clone());
         let endpoint = Endpoint {

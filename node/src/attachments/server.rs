@@ -1,8 +1,7 @@
 //! The CNI socket: reads requests, hands each to its verb, writes the answer.
 
-use std::{io, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
-use anyhow::{Context, Result};
 use cni::protocol::{
     Answer, FRAME_HEADER_LENGTH, ProtocolError, Request, decode_request, encode_answer, frame_length,
 };
@@ -22,25 +21,6 @@ const PLUGINS_MAX: usize = 256;
 
 /// How long a plugin may take to send a request whole.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
-
-/// A listener on this path that only root can connect to; a socket that a former daemon left is replaced.
-///
-/// # Errors
-/// The folder or the socket cannot be made.
-pub(crate) fn listen(path: &Path) -> Result<UnixListener> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    }
-    match std::fs::remove_file(path) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error).with_context(|| path.display().to_string()),
-    }
-    let listener =
-        UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
-}
 
 /// Serves plugins until `stop`; requests under way are answered first.
 pub(super) async fn serve(attachments: Arc<Attachments>, listener: UnixListener, stop: CancellationToken) {

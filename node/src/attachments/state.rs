@@ -1,7 +1,7 @@
 //! Addresses and endpoints in one place, changed together and told to the other compartments at once.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -10,7 +10,10 @@ use felix::{
     kernel::route_writer::RouteWriter,
     model::route::{RouteSource, RouteTarget},
 };
-use ipam::local::{COOLDOWN_MILLIS, Local, Memory};
+use ipam::{
+    local::{COOLDOWN_MILLIS, Local, Memory},
+    owner::Owner,
+};
 use ipnetwork::IpNetwork;
 use tokio::sync::Notify;
 
@@ -33,6 +36,8 @@ pub(super) struct Inner {
     pub(super) local: Local,
     /// The pod interfaces by name.
     pub(super) endpoints: BTreeMap<String, Arc<Endpoint>>,
+    /// Whom an ADD serves that has not ended: their addresses have no endpoint yet.
+    pub(super) under_way: BTreeSet<Owner>,
     /// Whether the kernel's endpoints and the API's blocks are both known.
     pub(super) in_sync: bool,
 }
@@ -40,7 +45,7 @@ pub(super) struct Inner {
 impl State {
     pub(super) fn new(memory: Memory, shared: Shared, routes: RouteWriter, view: AttachmentsView) -> Self {
         let local = Local::new(memory, COOLDOWN_MILLIS);
-        let inner = Inner { local, endpoints: BTreeMap::new(), in_sync: false };
+        let inner = Inner { local, endpoints: BTreeMap::new(), under_way: BTreeSet::new(), in_sync: false };
         Self { inner: Mutex::new(inner), shared, routes, view, addresses_changed: Notify::new() }
     }
 

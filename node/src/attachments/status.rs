@@ -83,7 +83,7 @@ impl Attachments {
     pub(super) fn uplink_mtu(&self) -> u32 {
         const ETHERNET_MTU: u32 = 1500;
         let address = self.context.shared.routing.borrow().addresses.primary();
-        address.and_then(|address| mtu_of(address)).unwrap_or(ETHERNET_MTU)
+        address.and_then(mtu_of).unwrap_or(ETHERNET_MTU)
     }
 }
 

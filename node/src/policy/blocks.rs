@@ -21,7 +21,7 @@ use crate::watch::Update;
 pub(super) struct Blocks {
     pods: BTreeMap<ObjectKey, Known>,
     by_uid: BTreeMap<String, ObjectKey>,
-    blocks: BTreeMap<String, Block>,
+    by_name: BTreeMap<String, Block>,
 }
 
 #[derive(Debug)]
@@ -71,7 +71,7 @@ impl Blocks {
         let mut touched = BTreeSet::new();
         match update {
             Update::Reset(all) => {
-                let former = std::mem::take(&mut self.blocks);
+                let former = std::mem::take(&mut self.by_name);
                 touched.extend(former.values().flat_map(|block| block.addresses.keys().cloned()));
                 for object in &all {
                     self.set(object.name_any(), read(object), &mut touched);
@@ -90,11 +90,11 @@ impl Blocks {
         let former = match block {
             Some(block) => {
                 let new = block.addresses.clone();
-                let former = self.blocks.insert(name, block);
+                let former = self.by_name.insert(name, block);
                 touched.extend(differing(former.as_ref().map(|block| &block.addresses), &new));
                 return;
             }
-            None => self.blocks.remove(&name),
+            None => self.by_name.remove(&name),
         };
         touched.extend(former.into_iter().flat_map(|block| block.addresses.into_keys()));
     }
@@ -102,7 +102,7 @@ impl Blocks {
     /// The pod with the addresses of its blocks where they give any, else with those of its status.
     fn with_addresses(&self, key: &ObjectKey) -> Option<Pod> {
         let known = self.pods.get(key)?;
-        let of_node = self.blocks.values().filter(|block| block.node == known.node);
+        let of_node = self.by_name.values().filter(|block| block.node == known.node);
         let mut addresses: Vec<IpAddr> = of_node
             .flat_map(|block| known.pod.uids.iter().filter_map(|uid| block.addresses.get(uid)))
             .flatten()

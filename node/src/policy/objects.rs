@@ -27,7 +27,7 @@ use crate::{
 
 /// What came from one of the watches.
 enum Arrival {
-    Pods(Update<Pod>),
+    Pods(Box<Update<Pod>>),
     Namespaces(Update<Namespace>),
     Policies(Update<NetworkPolicy>),
     Pools(Update<IPPool>),
@@ -103,7 +103,7 @@ impl Objects {
             changed = self.endpoints.changed() => changed.map(|()| Arrival::Endpoints)?,
             update = self.policies.recv() => Arrival::Policies(update.ok_or_else(gone)?),
             update = self.namespaces.recv() => Arrival::Namespaces(update.ok_or_else(gone)?),
-            update = self.pods.recv() => Arrival::Pods(update.ok_or_else(gone)?),
+            update = self.pods.recv() => Arrival::Pods(Box::new(update.ok_or_else(gone)?)),
             update = self.ip_blocks.recv() => Arrival::Blocks(update.ok_or_else(gone)?),
             update = self.pools.recv() => Arrival::Pools(update.ok_or_else(gone)?),
         };
@@ -115,7 +115,7 @@ impl Objects {
     pub(super) fn take(&mut self, compiler: &mut Compiler) -> Result<Option<Step>> {
         let Some(arrival) = self.next_arrival()? else { return Ok(None) };
         let step = match arrival {
-            Arrival::Pods(update) => self.take_pods(compiler, update),
+            Arrival::Pods(update) => self.take_pods(compiler, *update),
             Arrival::Namespaces(update) => self.take_namespaces(compiler, update),
             Arrival::Policies(update) => self.take_policies(compiler, update),
             Arrival::Pools(update) => self.take_pools(compiler, update),
@@ -134,7 +134,7 @@ impl Objects {
         }
         let arrival = self.policies.try_recv().map(Arrival::Policies);
         let arrival = arrival.or_else(|_| self.namespaces.try_recv().map(Arrival::Namespaces));
-        let arrival = arrival.or_else(|_| self.pods.try_recv().map(Arrival::Pods));
+        let arrival = arrival.or_else(|_| self.pods.try_recv().map(|update| Arrival::Pods(Box::new(update))));
         let arrival = arrival.or_else(|_| self.ip_blocks.try_recv().map(Arrival::Blocks));
         Ok(arrival.or_else(|_| self.pools.try_recv().map(Arrival::Pools)).ok())
     }

@@ -1,37 +1,16 @@
 //! The control socket: `tortiectl`'s questions about a router, answered from memory.
 
-use std::{
-    fs, io,
-    os::unix::{fs::PermissionsExt, net::UnixStream as StdUnixStream},
-    path::Path,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
-use anyhow::{Context, Result, anyhow};
-use api::control::{ConditionStatus, MESSAGE_LENGTH_MAX, NodeStatus, PeerStatus, Reply, Request};
+use api::control::{ConditionStatus, NodeStatus, PeerStatus, Reply, Request};
 use bgp::driver::{Handle, Stopped};
 use felix::kernel::route_writer::RouteWriter;
 use serde::{Deserialize, Serialize};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{UnixListener, UnixStream},
-    sync::{Semaphore, watch},
-    task::JoinSet,
-    time::timeout,
-};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::watch;
 use tracing::info;
 
 use super::file::RouterFile;
-use crate::{bgp_status, logging::LogLevel};
-
-/// How many clients are served at a time.
-const CLIENTS_MAX: usize = 16;
-/// How long a client may take over a question, or over taking its answer.
-const CLIENT_TIME_MAX: Duration = Duration::from_secs(10);
-/// Longest question in bytes; they are all short.
-const QUESTION_LENGTH_MAX: u32 = 64 * 1024;
+use crate::{bgp_status, control_socket::Answers, logging::LogLevel};
 
 /// What answers are made of.
 pub(super) struct ControlContext {
@@ -50,91 +29,6 @@ enum OwnRequest {
     Status,
 }
 
-/// Makes the socket, for its owner alone.
-///
-/// # Errors
-/// Another router answers on it, or it cannot be made there.
-pub(super) fn listen(path: &Path) -> Result<UnixListener> {
-    let name = || format!("--socket {}", path.display());
-    if StdUnixStream::connect(path).is_ok() {
-        return Err(anyhow!("{}: another router answers there; stop it or name another socket", name()));
-    }
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).with_context(name)?;
-    }
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).with_context(name),
-        _ => {}
-    }
-    let listener = UnixListener::bind(path).with_context(name)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).with_context(name)?;
-    Ok(listener)
-}
-
-/// Serves clients until `ending`.
-///
-/// # Errors
-/// None at present: a client that sends garbage costs its own connection alone.
-pub(super) async fn serve(
-    context: Arc<ControlContext>,
-    listener: UnixListener,
-    ending: CancellationToken,
-) -> Result<()> {
-    let places = Arc::new(Semaphore::new(CLIENTS_MAX));
-    let mut clients = JoinSet::new();
-    loop {
-        let place = tokio::select! {
-            // Cancel-safe: no place was taken, no connection accepted.
-            place = Arc::clone(&places).acquire_owned() => place?,
-            () = ending.cancelled() => break,
-        };
-        let accepted = tokio::select! {
-            // Cancel-safe: a connection that is not accepted stays in the backlog.
-            accepted = listener.accept() => accepted,
-            () = ending.cancelled() => break,
-        };
-        while clients.try_join_next().is_some() {}
-        let Ok((stream, _)) = accepted else { continue };
-        let context = Arc::clone(&context);
-        clients.spawn(async move {
-            let _ = serve_client(&context, stream).await;
-            drop(place);
-        });
-    }
-    clients.shutdown().await;
-    Ok(())
-}
-
-async fn serve_client(context: &ControlContext, mut stream: UnixStream) -> io::Result<()> {
-    while let Some(question) = timeout(CLIENT_TIME_MAX, read_question(&mut stream)).await?? {
-        let answer = context.answer(&question).await?;
-        let length = u32::try_from(answer.len()).ok().filter(|length| *length <= MESSAGE_LENGTH_MAX);
-        let length = length.ok_or_else(|| io::Error::other("the answer is too long"))?;
-        timeout(CLIENT_TIME_MAX, async {
-            stream.write_all(&length.to_be_bytes()).await?;
-            stream.write_all(&answer).await
-        })
-        .await??;
-    }
-    Ok(())
-}
-
-async fn read_question(stream: &mut UnixStream) -> io::Result<Option<Vec<u8>>> {
-    let mut length = [0; 4];
-    match stream.read_exact(&mut length).await {
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-        Err(error) => return Err(error),
-    }
-    let length = u32::from_be_bytes(length);
-    if length > QUESTION_LENGTH_MAX {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "the question is too long"));
-    }
-    let mut question = Vec::new();
-    stream.take(u64::from(length)).read_to_end(&mut question).await?;
-    Ok(Some(question))
-}
-
 fn encode<T: Serialize>(value: Result<T, Stopped>) -> serde_json::Result<Vec<u8>> {
     serde_json::to_vec(&match value {
         Ok(value) => Reply::Value(value),
@@ -146,7 +40,7 @@ fn refuse(why: String) -> serde_json::Result<Vec<u8>> {
     serde_json::to_vec(&Reply::<()>::Error(why))
 }
 
-impl ControlContext {
+impl Answers for ControlContext {
     async fn answer(&self, question: &[u8]) -> serde_json::Result<Vec<u8>> {
         if let Ok(OwnRequest::Status) = serde_json::from_slice(question) {
             return encode(self.handle.status().await);
@@ -170,7 +64,9 @@ impl ControlContext {
             Err(error) => refuse(format!("the question is not understood: {error}")),
         }
     }
+}
 
+impl ControlContext {
     async fn peers(&self) -> Result<Vec<PeerStatus>, Stopped> {
         Ok(bgp_status::peers(&self.handle.status().await?))
     }

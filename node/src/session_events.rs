@@ -4,7 +4,7 @@ use bgp::speaker::{SessionEvent, SessionEventKind};
 use tracing::{info, warn};
 
 /// Logs the event: a warning if somebody may have to do something about it.
-pub(super) fn log(event: &SessionEvent) {
+pub(crate) fn log(event: &SessionEvent) {
     let peer = event.neighbor.as_str();
     let address = event.address.map(|address| address.to_string()).unwrap_or_default();
     let (is_good, what) = describe(&event.kind);
