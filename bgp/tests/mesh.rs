@@ -20,7 +20,7 @@ use ipnetwork::IpNetwork;
 use network::Network;
 
 /// As many as run in a few seconds; each kind of topology comes equally often.
-const SEEDS: Range<u64> = 0..12;
+const SEEDS: Range<u64> = 0..8;
 /// Long enough for several restarts to overlap.
 const DISTURBANCES: usize = 40;
 /// The longest pause (60 s), a hold time and a deferral fit in well.
