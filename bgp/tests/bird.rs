@@ -45,12 +45,8 @@ struct Bird {
 }
 
 impl Bird {
-    /// BIRD at 10.0.0.2, reached from here as 10.0.0.1; none, loudly, if it is not installed.
-    fn start(name: &str) -> Option<Self> {
-        if Command::new("bird").arg("--version").output().is_err() {
-            eprintln!("SKIPPED: BIRD is not installed");
-            return None;
-        }
+    /// BIRD at 10.0.0.2, reached from here as 10.0.0.1.
+    fn start(name: &str) -> Self {
         let dir = std::env::temp_dir().join(format!("tortie-bird-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&dir).expect("a directory");
         std::fs::write(dir.join("bird.conf"), BIRD_CONFIG).expect("its configuration");
@@ -62,7 +58,7 @@ impl Bird {
         let mut bird = Self { holder, daemon: None, dir };
         bird.connect();
         bird.restart(false);
-        Some(bird)
+        bird
     }
 
     /// The cable.
@@ -172,7 +168,7 @@ async fn established(restart: RestartMode, bird: &Bird) -> Router {
 #[test]
 fn routes_of_both_families_both_ways() {
     isolated(&[], || async {
-        let Some(bird) = Bird::start("routes") else { return };
+        let bird = Bird::start("routes");
         let mut router = established(RestartMode::Fresh, &bird).await;
         assert_eq!(router.gateways("10.2.0.0/24"), ["10.0.0.2"]);
         assert_eq!(router.gateways("fd02::/64"), ["fd00::2"]);
@@ -192,7 +188,7 @@ fn routes_of_both_families_both_ways() {
 #[test]
 fn bird_restarts_and_we_help() {
     isolated(&[], || async {
-        let Some(mut bird) = Bird::start("helped") else { return };
+        let mut bird = Bird::start("helped");
         let mut router = established(RestartMode::Fresh, &bird).await;
         bird.kill();
         router.until("the loss", |router| !router.is_established()).await;
@@ -209,7 +205,7 @@ fn bird_restarts_and_we_help() {
 #[test]
 fn we_restart_and_bird_helps() {
     isolated(&[], || async {
-        let Some(bird) = Bird::start("helping") else { return };
+        let bird = Bird::start("helping");
         let router = established(RestartMode::Fresh, &bird).await;
         bird.until("show route protocol tortie", &["10.1.0.0/24", "fd01::/64"]).await;
         router.stop(Stop::Silent).await;

@@ -28,20 +28,16 @@ struct Place {
 }
 
 impl Place {
-    /// None, loudly, where the machine lets us make no namespace.
-    fn new() -> Option<Self> {
+    fn new() -> Self {
         let mut holder = Command::new("unshare")
             .args(["--net", "sh", "-c", "echo ready; exec sleep 600"])
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let mut ready = [0; 6];
-        if holder.stdout.as_mut().unwrap().read_exact(&mut ready).is_err() {
-            eprintln!("SKIPPED: no network namespace for this test; run it as root");
-            holder.wait().unwrap();
-            return None;
-        }
-        Some(Self { holder, router: None, dir: tempfile::tempdir().unwrap() })
+        let made = holder.stdout.as_mut().unwrap().read_exact(&mut ready);
+        made.expect("this test makes a network namespace: run it as root");
+        Self { holder, router: None, dir: tempfile::tempdir().unwrap() }
     }
 
     fn command(&self, program: &str) -> Command {
@@ -163,8 +159,8 @@ fn file(own: u8, originate: &str) -> String {
 }
 
 /// Two routers with a session and each other's routes in the kernel.
-async fn pair() -> Option<(Place, Place)> {
-    let (mut left, mut right) = (Place::new()?, Place::new()?);
+async fn pair() -> (Place, Place) {
+    let (mut left, mut right) = (Place::new(), Place::new());
     left.connect(&right);
     left.write(&file(1, r#""10.1.0.0/24", "fd01::/64""#));
     right.write(&file(2, r#""10.2.0.0/24", "fd02::/64""#));
@@ -177,12 +173,12 @@ async fn pair() -> Option<(Place, Place)> {
     .await;
     right.until("routes on the right", |right| right.has("10.1.0.0/24") && right.has("fd01::/64")).await;
     assert!(left.is_established() && right.is_established());
-    Some((left, right))
+    (left, right)
 }
 
 #[tokio::test]
 async fn a_new_file_is_obeyed_and_a_bad_one_refused() {
-    let Some((left, right)) = pair().await else { return };
+    let (left, right) = pair().await;
     right.write("asn = 0");
     right.signal(Signal::SIGHUP);
     right.until("a refusal", |right| right.log().contains("the former one stays in force")).await;
@@ -197,7 +193,7 @@ async fn a_new_file_is_obeyed_and_a_bad_one_refused() {
 
 #[tokio::test]
 async fn a_restart_leaves_the_routes_where_they_are() {
-    let Some((mut left, right)) = pair().await else { return };
+    let (mut left, right) = pair().await;
     let before = left.routes();
     left.stop().await;
     assert_eq!(left.routes(), before, "the kernel keeps them");
@@ -214,7 +210,7 @@ async fn a_restart_leaves_the_routes_where_they_are() {
 
 #[tokio::test]
 async fn routes_that_nobody_tells_any_more_go_after_the_restart() {
-    let Some((mut left, mut right)) = pair().await else { return };
+    let (mut left, mut right) = pair().await;
     left.stop().await;
     right.stop().await;
     right.write(&file(2, r#""10.2.0.0/24""#));
@@ -225,7 +221,7 @@ async fn routes_that_nobody_tells_any_more_go_after_the_restart() {
 
 #[tokio::test]
 async fn leaving_takes_everything_away() {
-    let Some((mut left, right)) = pair().await else { return };
+    let (mut left, right) = pair().await;
     left.stop().await;
     left.start(&["--cleanup-on-exit"]);
     left.until("the session", Place::is_established).await;
@@ -237,7 +233,7 @@ async fn leaving_takes_everything_away() {
 
 #[tokio::test]
 async fn a_second_router_on_the_same_socket_is_refused() {
-    let Some((left, _right)) = pair().await else { return };
+    let (left, _right) = pair().await;
     let mut command = left.command(env!("CARGO_BIN_EXE_tortie-bgp"));
     command.arg("--config").arg(left.dir.path().join("router.toml")).arg("--socket").arg(left.socket());
     let output = command.output().unwrap();
