@@ -8,7 +8,11 @@
 //! hold, serve, ask ...  hidden: the lab's own processes
 //! ```
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool speaks on stdout and stderr")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line tool speaks on stdout and stderr"
+)]
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -43,6 +47,9 @@ enum Command {
         name: Name,
         #[command(flatten)]
         shape: ShapeArguments,
+        /// Take the programs as they were built last.
+        #[arg(long)]
+        no_build: bool,
     },
     /// Ends a lab.
     Down(Name),
@@ -87,6 +94,8 @@ enum Command {
         #[arg(long, default_value_t = TIMEOUT_MILLIS)]
         timeout_millis: u64,
     },
+    /// Installs what the tests need and runs every check and every test.
+    Test,
     /// Owns a lab.
     #[command(hide = true)]
     Supervise {
@@ -202,7 +211,7 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Demo(arguments) => demo::run(&arguments)?,
-        Command::Up { name, shape } => supervise::up(&name.name, &shape)?,
+        Command::Up { name, shape, no_build } => supervise::up(&name.name, &shape, !no_build)?,
         Command::Supervise { name, shape } => supervise::supervise(&name.name, &shape)?,
         Command::Down(name) => inspect::down(&name.name)?,
         Command::Status(name) => inspect::status(&name.name)?,
@@ -213,6 +222,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             let family = family.map(inspect::family);
             inspect::probe(&name.name, from, to, port, protocol, family, timeout_millis)?;
         }
+        Command::Test => crate::gate::run()?,
         Command::Hold(arguments) => hold::hold(&arguments)?,
         Command::Sweep { path } => directory::sweep(&path)?,
         Command::Serve(arguments) => leaf_runtime()?.block_on(server::serve(arguments))?,

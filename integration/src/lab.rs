@@ -136,7 +136,9 @@ impl Lab {
         every_millis: u64,
     ) -> Result<RunningTraffic, LabError> {
         let reach = self.reach();
-        let to = reach.target(question)?.ok_or_else(|| LabError::Unknown(format!("address of {}", question.to)))?;
+        let to = reach
+            .target(question)?
+            .ok_or_else(|| LabError::Unknown(format!("address of {}", question.to)))?;
         let arguments = [
             "--to".to_owned(),
             to.to_string(),
@@ -155,7 +157,12 @@ impl Lab {
     ///
     /// # Errors
     /// When the endpoint does not exist, or the program is missing or fails; with its own words.
-    pub async fn run(&self, endpoint: &Endpoint, program: &Path, arguments: &[&str]) -> Result<String, LabError> {
+    pub async fn run(
+        &self,
+        endpoint: &Endpoint,
+        program: &Path,
+        arguments: &[&str],
+    ) -> Result<String, LabError> {
         let launch = process::Launch::new(program).arguments(arguments).at(self.reach().place(endpoint)?);
         Ok(prober::capture(self.underlay.spawner(), launch).await?)
     }
@@ -237,7 +244,8 @@ impl Lab {
     /// Every pod that runs: namespace, name, node, addresses.
     pub fn pods(&self) -> Vec<(Endpoint, String, Vec<std::net::IpAddr>)> {
         let all = self.cluster.pods.all().into_iter();
-        all.map(|((namespace, name), pod)| (Endpoint::Pod { namespace, name }, pod.node, pod.addresses)).collect()
+        all.map(|((namespace, name), pod)| (Endpoint::Pod { namespace, name }, pod.node, pod.addresses))
+            .collect()
     }
 
     /// Ends everything in order.

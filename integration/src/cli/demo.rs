@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use tokio::net::UnixListener;
 
 use super::tour::tour;
@@ -30,6 +30,9 @@ pub(super) struct Demo {
     /// The lab's name.
     #[arg(long, default_value = "demo")]
     name: String,
+    /// Take the programs as they were built last.
+    #[arg(long)]
+    no_build: bool,
     /// The program in the routers.
     #[arg(long, value_enum, default_value_t = RouterArgument::Own)]
     router: RouterArgument,
@@ -38,14 +41,17 @@ pub(super) struct Demo {
 /// Builds, shows, ends.
 pub(super) fn run(demo: &Demo) -> Result<()> {
     user::become_root()?;
-    super::leaf_runtime()?.block_on(Programs::beside_this()?.build(true))?;
+    // Asked for once: cargo may put a new file in the place of this program.
+    let programs = Programs::beside_this()?;
+    if !demo.no_build {
+        super::leaf_runtime()?.block_on(programs.build(true))?;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(show(demo))
+    runtime.block_on(show(demo, programs))
 }
 
-async fn show(demo: &Demo) -> Result<()> {
+async fn show(demo: &Demo, programs: Programs) -> Result<()> {
     let mut signals = EndSignals::catch()?;
-    let programs = Programs::beside_this()?;
     let directory = Directory::create(&directory::of(&demo.name)?, programs.lab())?;
     let listener = UnixListener::bind(directory.file(SOCKET))?;
     supervise::log_to(&directory.log("lab")?)?;
@@ -65,7 +71,7 @@ async fn show(demo: &Demo) -> Result<()> {
         outcome = tour(&lab, &steps) => outcome,
         () = signals.come() => Err(anyhow::anyhow!("stopped")),
     };
-    if demo.keep && outcome.is_ok() {
+    if demo.keep {
         steps.say("the lab goes on; Ctrl-C ends it. In another terminal:");
         steps.show(&supervise::usage(&demo.name, lab.kubeconfig()));
         serve(lab, &listener, &mut signals).await;
@@ -73,5 +79,5 @@ async fn show(demo: &Demo) -> Result<()> {
         let _ = tokio::time::timeout(END_LIMIT, lab.end()).await;
     }
     steps.say("the lab has ended and nothing is left behind");
-    outcome
+    outcome.context("the tour was cut short; --keep leaves the lab and its logs to look at")
 }

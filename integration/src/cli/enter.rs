@@ -45,8 +45,11 @@ fn enter(name: &str, endpoint: String) -> Result<()> {
         join(location.supervisor, "user", CloneFlags::CLONE_NEWUSER)?;
     }
     // All are opened before the first is entered: another /proc may be mounted inside.
-    let kinds =
-        [("net", CloneFlags::CLONE_NEWNET), ("uts", CloneFlags::CLONE_NEWUTS), ("mnt", CloneFlags::CLONE_NEWNS)];
+    let kinds = [
+        ("net", CloneFlags::CLONE_NEWNET),
+        ("uts", CloneFlags::CLONE_NEWUTS),
+        ("mnt", CloneFlags::CLONE_NEWNS),
+    ];
     let files: Vec<(File, CloneFlags)> = kinds
         .into_iter()
         .filter(|(kind, _)| !is_ours(location.process, kind))

@@ -74,7 +74,13 @@ fn text(name: &str, status: &Status) -> String {
     lines += &table(&["NODE", "RACK", "AS", "ADDRESSES", "HOLDER", "DAEMON"], nodes);
     let routers = status.routers.iter().map(|router| {
         let socket = router.socket.display().to_string();
-        vec![router.name.clone(), router.asn.to_string(), router.address.clone(), process(router.holder), socket]
+        vec![
+            router.name.clone(),
+            router.asn.to_string(),
+            router.address.clone(),
+            process(router.holder),
+            socket,
+        ]
     });
     lines += &table(&["ROUTER", "AS", "ADDRESS", "HOLDER", "CONTROL SOCKET"], routers);
     let pods =
@@ -83,7 +89,7 @@ fn text(name: &str, status: &Status) -> String {
 }
 
 /// Columns as wide as their widest cell, two blanks between, an empty line above.
-fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+pub(super) fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let head: Vec<String> = head.iter().map(|cell| (*cell).to_owned()).collect();
     let all: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
     let columns = all[0].len();
@@ -103,7 +109,8 @@ mod tests {
 
     #[test]
     fn tables_are_aligned_and_have_no_trailing_blanks() {
-        let rows = [["a".to_owned(), "10.0.0.1".into()].to_vec(), ["long-name".to_owned(), String::new()].to_vec()];
+        let rows =
+            [["a".to_owned(), "10.0.0.1".into()].to_vec(), ["long-name".to_owned(), String::new()].to_vec()];
         let found = table(&["POD", "ADDRESS"], rows.into_iter());
         assert_eq!(found, "\nPOD        ADDRESS\na          10.0.0.1\nlong-name\n");
     }

@@ -19,13 +19,17 @@ use crate::lab::supervisor::{EndSignals, serve};
 use crate::lab::{Lab, user};
 
 /// Starts the supervisor in the background; returns once the lab is ready.
-pub(super) fn up(name: &str, shape: &ShapeArguments) -> Result<()> {
+pub(super) fn up(name: &str, shape: &ShapeArguments, builds: bool) -> Result<()> {
     let directory = directory::of(name)?;
     if directory::is_alive(&directory) {
         bail!("lab '{name}' runs already: end it with `cargo lab down --name {name}`");
     }
-    super::leaf_runtime()?.block_on(Programs::beside_this()?.build(true))?;
-    let mut supervisor = Command::new(std::env::current_exe()?)
+    // Asked for once: cargo may put a new file in the place of this program.
+    let programs = Programs::beside_this()?;
+    if builds {
+        super::leaf_runtime()?.block_on(programs.build(true))?;
+    }
+    let mut supervisor = Command::new(programs.lab())
         .args(["supervise", "--name", name])
         .args(words(shape))
         .stdin(Stdio::null())

@@ -1,14 +1,17 @@
 //! What the demo shows, in order: sessions, pods, routes, reachability, policy, a failing router.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use ipnetwork::IpNetwork;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::Api;
 use kube::api::PostParams;
 use serde_json::json;
 
+use super::inspect::table;
 use crate::lab::Lab;
 use crate::lab::steps::Steps;
 use crate::probe::matrix::render;
@@ -21,7 +24,7 @@ const PODS: [&str; 4] = ["web", "orders", "database", "visitor"];
 const PORT: u16 = 8080;
 /// How long a step may take that usually takes a second; the machine may be busy.
 const LIMIT: Duration = Duration::from_secs(30);
-/// Flows of the traffic that runs while a router fails: enough to be spread over both ToRs.
+/// Flows of the traffic that runs while a router fails: enough to be spread over both routers of the rack.
 const FLOWS: u16 = 32;
 const EVERY_MILLIS: u64 = 10;
 /// Longer than the hold time, so that the loss is over before it is counted.
@@ -29,12 +32,12 @@ const FAILURE_SECS: u64 = 5;
 
 /// Shows everything once.
 pub(super) async fn tour(lab: &Lab, steps: &Steps) -> Result<()> {
-    sessions(lab, steps).await?;
     pods(lab, steps).await?;
+    sessions(lab, steps).await?;
     routes(lab, steps).await?;
     let open = reachability(lab, steps).await?;
-    policy(lab, steps, &open).await?;
-    failure(lab, steps).await
+    let allowed = policy(lab, steps, &open).await?;
+    failure(lab, steps, &allowed).await
 }
 
 async fn sessions(lab: &Lab, steps: &Steps) -> Result<()> {
@@ -49,7 +52,9 @@ async fn sessions(lab: &Lab, steps: &Steps) -> Result<()> {
             })
             .await?;
     }
-    steps.say(&format!("BGP: all {total} sessions of the nodes are established. tortiectl bgp peers on node-1:"));
+    steps.say(&format!(
+        "BGP: all {total} sessions of the nodes are established. tortiectl bgp peers on node-1:"
+    ));
     steps.show(&tortiectl(lab, &["bgp", "peers"]).await?);
     Ok(())
 }
@@ -73,19 +78,39 @@ async fn pods(lab: &Lab, steps: &Steps) -> Result<()> {
         })
         .await?;
     }
-    steps.say("pods: each has its addresses from tortie-cni, answers, and is Ready");
+    steps.say("4 pods: each has its addresses from tortie-cni, answers, and is Ready");
     let rows = lab.pods().into_iter().map(|(pod, node, addresses)| {
-        let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-        format!("{:14}  {node}  {}\n", pod.to_string(), addresses.join("  "))
+        let mut row = vec![pod.to_string(), node];
+        row.extend(addresses.iter().map(ToString::to_string));
+        row
     });
-    steps.show(&rows.collect::<String>());
+    steps.show(table(&["POD", "NODE", "IPV4", "IPV6"], rows).trim_start());
     Ok(())
 }
 
 async fn routes(lab: &Lab, steps: &Steps) -> Result<()> {
-    steps.say("routes: two ways to everything outside the rack. tortiectl bgp routes on node-1:");
-    steps.show(&tortiectl(lab, &["bgp", "routes"]).await?);
+    let text = tortiectl(lab, &["bgp", "routes"]).await?;
+    let wanted = ["orders", "database"].map(pod);
+    let addresses = lab.pods().into_iter().filter(|(name, _, _)| wanted.contains(name));
+    let addresses: Vec<IpAddr> = addresses.flat_map(|(_, _, addresses)| addresses).collect();
+    steps.say("routes: two next hops by two routers. Of tortiectl bgp routes on node-1 those to orders, database and the world:");
+    steps.show(&ways_to(&text, &addresses));
     Ok(())
+}
+
+/// The head of the table, and the prefixes that hold one of the addresses; defaults always.
+fn ways_to(table: &str, addresses: &[IpAddr]) -> String {
+    let mut is_shown = true;
+    let lines = table.lines().enumerate().filter(|(number, line)| {
+        let prefix = line.split_whitespace().find_map(|word| word.parse::<IpNetwork>().ok());
+        let is_new = line.split_whitespace().nth(1).is_some_and(|word| word.contains('/'));
+        if let Some(prefix) = prefix.filter(|_| is_new) {
+            is_shown = prefix.prefix() == 0 || addresses.iter().any(|address| prefix.contains(*address));
+        }
+        *number == 0 || (is_shown && !line.is_empty())
+    });
+    let lines: Vec<&str> = lines.map(|(_, line)| line).collect();
+    lines.join("\n")
 }
 
 async fn reachability(lab: &Lab, steps: &Steps) -> Result<Vec<Finding>> {
@@ -99,7 +124,7 @@ async fn reachability(lab: &Lab, steps: &Steps) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
-async fn policy(lab: &Lab, steps: &Steps, before: &[Finding]) -> Result<()> {
+async fn policy(lab: &Lab, steps: &Steps, before: &[Finding]) -> Result<Vec<Finding>> {
     let policy: NetworkPolicy = serde_json::from_value(json!({
         "metadata": {"name": "database"},
         "spec": {
@@ -121,10 +146,10 @@ async fn policy(lab: &Lab, steps: &Steps, before: &[Finding]) -> Result<()> {
     let changed = before.iter().zip(&after).filter(|(before, after)| before.allowed != after.allowed).count();
     steps.say(&format!("NetworkPolicy: only orders may ask database. {changed} ways are closed now:"));
     steps.show(&render(&after));
-    Ok(())
+    Ok(after)
 }
 
-async fn failure(lab: &Lab, steps: &Steps) -> Result<()> {
+async fn failure(lab: &Lab, steps: &Steps, before: &[Finding]) -> Result<()> {
     let far = other_rack(lab).context("no pod in another rack")?;
     let question = |family| Question {
         protocol: Protocol::Udp,
@@ -137,9 +162,11 @@ async fn failure(lab: &Lab, steps: &Steps) -> Result<()> {
     lab.underlay().cut_power("tor-1-1").await?;
     pause(Duration::from_secs(FAILURE_SECS)).await;
     let tally = ipv4.stop().await?.and(ipv6.stop().await?);
-    steps.say("power of tor-1-1 cut while traffic crossed the racks; neighbours notice by the hold time (3 s):");
+    steps.say(
+        "power of tor-1-1 cut while traffic crossed the racks; neighbours notice by the hold time (3 s):",
+    );
     steps.show(&format!(
-        "{} datagrams in {} flows: {} lost, in {} flows; no flow was silent for more than {:.1} s",
+        "{} datagrams in {} flows: {} lost, from {} flows; the longest silence of a flow was {:.1} s",
         tally.sent,
         tally.flows,
         tally.lost,
@@ -147,8 +174,13 @@ async fn failure(lab: &Lab, steps: &Steps) -> Result<()> {
         Duration::from_millis(tally.longest_gap_millis).as_secs_f64(),
     ));
     let findings = lab.probe_all(&everybody()).await?;
+    let lost =
+        before.iter().zip(&findings).filter(|(before, after)| before.allowed && !after.allowed).count();
     let open = findings.iter().filter(|finding| finding.allowed).count();
-    steps.say(&format!("all traffic takes tor-1-2 now, {open} ways are open as before. On node-1:"));
+    steps.say(&match lost {
+        0 => format!("all {open} open ways are open as before, by tor-1-2 alone. On node-1:"),
+        _ => format!("{lost} ways that policy allows are lost, {open} are open. On node-1:"),
+    });
     steps.show(&tortiectl(lab, &["bgp", "peers"]).await?);
     Ok(())
 }
@@ -163,8 +195,10 @@ fn everybody() -> Vec<Question> {
     pairs
         .filter(|(from, to)| from != to)
         .flat_map(|(from, to)| {
-            [Family::Ipv4, Family::Ipv6]
-                .map(|family| Question { family: Some(family), ..Question::new(from.clone(), to.clone(), PORT) })
+            [Family::Ipv4, Family::Ipv6].map(|family| Question {
+                family: Some(family),
+                ..Question::new(from.clone(), to.clone(), PORT)
+            })
         })
         .collect()
 }

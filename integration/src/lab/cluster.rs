@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use super::cni_call::NetworkList;
 use super::daemon::Daemon;
 use super::error::LabError;
+use super::kubeconfig;
 use super::kubelet::{self, Kubelet, NodeHandle};
 use super::objects::{Seed, node_status, seeds};
 use super::pods::PodTable;
@@ -22,11 +23,10 @@ use super::process::Launch;
 use super::topology::{API_ADDRESS, API_PORT, Node, Space};
 use super::underlay::Underlay;
 use super::wait::until;
-use super::kubeconfig;
 use crate::apiserver::ApiServer;
 
 /// Until the daemon of a node has put its CNI configuration down, which it does last.
-const NODE_READY_LIMIT: Duration = Duration::from_secs(60);
+const NODE_READY_LIMIT: Duration = Duration::from_mins(1);
 /// Where a node finds its kubeconfig.
 const NODE_KUBECONFIG: &str = "/run/lab/kubeconfig";
 
@@ -43,7 +43,10 @@ pub(super) struct Cluster {
 
 impl fmt::Debug for Cluster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cluster").field("kubeconfig", &self.kubeconfig).field("nodes", &self.nodes).finish_non_exhaustive()
+        f.debug_struct("Cluster")
+            .field("kubeconfig", &self.kubeconfig)
+            .field("nodes", &self.nodes)
+            .finish_non_exhaustive()
     }
 }
 
@@ -191,6 +194,7 @@ async fn start_ipam(underlay: &Underlay, kubeconfig: &Path) -> Result<Daemon, La
         Launch::new(&program)
             .arguments(["--kubeconfig".into(), kubeconfig.clone(), "--identity".into(), PathBuf::from("lab")])
             .at(place.clone())
+            .with("NO_COLOR", "1")
             .log_to(&log)
     };
     Ok(Daemon::start("ipam", underlay.spawner().clone(), launch).await?)
@@ -207,6 +211,7 @@ async fn start_node(underlay: &Underlay, node: &Node) -> Result<Daemon, LabError
             .arguments(["--node-name", &name, "--kubeconfig", NODE_KUBECONFIG, "--cni-plugin"])
             .arguments([&plugin])
             .at(place.clone())
+            .with("NO_COLOR", "1")
             .log_to(&log)
     };
     Ok(Daemon::start(&node.name, underlay.spawner().clone(), launch).await?)

@@ -56,8 +56,9 @@ impl NetworkList {
         files.sort();
         let Some(file) = files.first() else { return Ok(None) };
         let text = std::fs::read_to_string(file)?;
-        let list = Self::parse(&text)
-            .ok_or_else(|| io::Error::other(format!("{} is no network configuration list", file.display())))?;
+        let list = Self::parse(&text).ok_or_else(|| {
+            io::Error::other(format!("{} is no network configuration list", file.display()))
+        })?;
         Ok(Some(list))
     }
 
@@ -191,7 +192,8 @@ mod tests {
 
     use super::*;
 
-    const LIST: &str = r#"{"cniVersion":"1.1.0","name":"tortie","plugins":[{"type":"tortie-cni","mtu":1400}]}"#;
+    const LIST: &str =
+        r#"{"cniVersion":"1.1.0","name":"tortie","plugins":[{"type":"tortie-cni","mtu":1400}]}"#;
 
     #[test]
     fn a_plugin_reads_its_part_with_name_version_and_the_result_so_far() {
@@ -223,7 +225,8 @@ mod tests {
 
     #[test]
     fn addresses_come_without_their_length() {
-        let result = json!({"ips": [{"address": "10.244.0.3/32"}, {"address": "fd00::3/128"}, {"address": 7}]});
+        let result =
+            json!({"ips": [{"address": "10.244.0.3/32"}, {"address": "fd00::3/128"}, {"address": 7}]});
         let expected: [IpAddr; 2] = ["10.244.0.3".parse().unwrap(), "fd00::3".parse().unwrap()];
         assert_eq!(addresses(&result), expected);
     }

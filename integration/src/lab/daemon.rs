@@ -1,4 +1,4 @@
-//! A program that is kept running, as a DaemonSet would, and can be killed at will by tests.
+//! A program that is kept running, as the kubelet would, and can be killed at will by tests.
 
 use std::io;
 use std::time::Duration;

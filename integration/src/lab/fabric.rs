@@ -111,8 +111,7 @@ impl Fabric {
     /// Pulls all cables of a space: nobody gets a farewell from it.
     pub(super) fn unplug(&mut self, topology: &Topology, space: &Space) -> io::Result<()> {
         let ends = topology.cables.iter().flat_map(|Cable(near, far)| [near, far]);
-        let names: Vec<&str> =
-            ends.filter(|end| end.space == *space).map(|end| end.name.as_str()).collect();
+        let names: Vec<&str> = ends.filter(|end| end.space == *space).map(|end| end.name.as_str()).collect();
         let links = self.links_of(space)?;
         names.into_iter().try_for_each(|name| links.delete(name))
     }

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::PostParams;
-use kube::runtime::watcher::{self, Event};
 use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client};
 use serde_json::json;
 use tokio::sync::watch;
@@ -52,9 +52,16 @@ pub(super) struct Kubelet {
 
 /// Runs until the task is aborted; then all pods' tasks end with it.
 pub(super) async fn run(kubelet: Arc<Kubelet>) {
-    let mut events =
-        watcher::watcher(Api::<Pod>::all(kubelet.client.clone()), watcher::Config::default()).default_backoff().boxed();
-    let mut state = Loop { kubelet, known: BTreeMap::new(), bound: BTreeMap::new(), seen: BTreeSet::new(), tasks: JoinSet::new() };
+    let mut events = watcher::watcher(Api::<Pod>::all(kubelet.client.clone()), watcher::Config::default())
+        .default_backoff()
+        .boxed();
+    let mut state = Loop {
+        kubelet,
+        known: BTreeMap::new(),
+        bound: BTreeMap::new(),
+        seen: BTreeSet::new(),
+        tasks: JoinSet::new(),
+    };
     while let Some(event) = events.next().await {
         match event {
             Ok(event) => state.handle(event).await,
@@ -86,7 +93,9 @@ impl Loop {
             Event::InitDone => {
                 let gone: Vec<String> =
                     self.known.keys().filter(|uid| !self.seen.contains(*uid)).cloned().collect();
-                gone.iter().for_each(|uid| self.end(uid));
+                for uid in gone {
+                    self.end(&uid);
+                }
             }
             Event::Apply(pod) => self.apply(pod).await,
             Event::Delete(pod) => {
@@ -104,7 +113,7 @@ impl Loop {
         let is_ending = pod.metadata.deletion_timestamp.is_some();
         match node {
             None if !is_ending => self.schedule(&pod).await,
-            Some(node) if !self.known.contains_key(&uid) && !(is_finished(&pod) && !is_ending) => {
+            Some(node) if !self.known.contains_key(&uid) && (is_ending || !is_finished(&pod)) => {
                 self.start(uid.clone(), &node, pod);
             }
             _ => {}
@@ -132,7 +141,9 @@ impl Loop {
         let (Some(name), Some(namespace)) = (&pod.metadata.name, &pod.metadata.namespace) else { return };
         let candidates = match self.candidates().await {
             Ok(candidates) => candidates,
-            Err(error) => return tracing::warn!(pod = %name, %error, "no node for it: nodes cannot be listed"),
+            Err(error) => {
+                return tracing::warn!(pod = %name, %error, "no node for it: nodes cannot be listed");
+            }
         };
         let selector = pod.spec.as_ref().and_then(|spec| spec.node_selector.clone()).unwrap_or_default();
         let Some(node) = pick(&candidates, &selector) else {
@@ -152,7 +163,8 @@ impl Loop {
     }
 
     async fn candidates(&self) -> kube::Result<Vec<Candidate>> {
-        let nodes = Api::<Node>::all(self.kubelet.client.clone()).list(&kube::api::ListParams::default()).await?;
+        let nodes =
+            Api::<Node>::all(self.kubelet.client.clone()).list(&kube::api::ListParams::default()).await?;
         let ours = nodes.into_iter().filter_map(|node| {
             let name = node.metadata.name?;
             self.kubelet.nodes.contains_key(&name).then_some(())?;

@@ -12,7 +12,9 @@ use netlink_packet_core::{
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope,
 };
-use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
+use netlink_packet_route::link::{
+    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+};
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
@@ -51,7 +53,12 @@ impl Links {
     }
 
     /// A cable from here to the interface `peer` in another namespace.
-    pub(super) fn add_cable(&mut self, name: &str, peer: &str, peer_namespace: &NetworkNamespace) -> io::Result<()> {
+    pub(super) fn add_cable(
+        &mut self,
+        name: &str,
+        peer: &str,
+        peer_namespace: &NetworkNamespace,
+    ) -> io::Result<()> {
         let mut far = named(peer);
         let handle: RawFd = peer_namespace.handle().as_raw_fd();
         far.attributes.push(LinkAttribute::NetNsFd(handle));
@@ -119,7 +126,8 @@ impl Links {
             RouteAttribute::Gateway(route_address(gateway)),
         ];
         let flags = NLM_F_CREATE | NLM_F_REPLACE;
-        self.request(RouteNetlinkMessage::NewRoute(message), flags, &format!("route to {destination}")).map(drop)
+        self.request(RouteNetlinkMessage::NewRoute(message), flags, &format!("route to {destination}"))
+            .map(drop)
     }
 
     /// The kernel's number of an interface.

@@ -16,7 +16,6 @@ pub const POD_CIDRS: &str = "10.244.0.0/16,fd00:10:244::/56";
 pub(super) struct Seed {
     pub(super) resource: ApiResource,
     pub(super) namespace: Option<String>,
-    pub(super) name: String,
     pub(super) body: Value,
 }
 
@@ -24,12 +23,24 @@ pub(super) struct Seed {
 pub(super) fn seeds(topology: &Topology) -> serde_json::Result<Vec<Seed>> {
     let mut seeds = Vec::new();
     for crd in api::crds::all() {
-        seeds.push(seed("apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions", None, serde_json::to_value(crd)?));
+        seeds.push(seed(
+            "apiextensions.k8s.io/v1",
+            "CustomResourceDefinition",
+            "customresourcedefinitions",
+            None,
+            serde_json::to_value(crd)?,
+        ));
     }
     for name in ["default", "kube-system"] {
-        seeds.push(seed("v1", "Namespace", "namespaces", None, json!({
-            "metadata": {"name": name, "labels": {"kubernetes.io/metadata.name": name}},
-        })));
+        seeds.push(seed(
+            "v1",
+            "Namespace",
+            "namespaces",
+            None,
+            json!({
+                "metadata": {"name": name, "labels": {"kubernetes.io/metadata.name": name}},
+            }),
+        ));
     }
     seeds.push(seed("v1", "ConfigMap", "configmaps", Some(api::names::NAMESPACE), json!({
         "metadata": {"name": api::names::CONFIG_MAP, "namespace": api::names::NAMESPACE},
@@ -74,14 +85,21 @@ fn node(node: &Node) -> Seed {
         ASN_LABEL: node.asn.to_string(),
     });
     labels[api::names::RACK_LABEL] = rack_name(node.rack).into();
-    seed("v1", "Node", "nodes", None, json!({
-        "metadata": {"name": node.name, "labels": labels},
-    }))
+    seed(
+        "v1",
+        "Node",
+        "nodes",
+        None,
+        json!({
+            "metadata": {"name": node.name, "labels": labels},
+        }),
+    )
 }
 
 /// What the kubelet of a node reports: addresses, room, and whether pods can get a network.
 pub(super) fn node_status(node: &Node, is_ready: bool) -> Value {
-    let (status, reason) = if is_ready { ("True", "KubeletReady") } else { ("False", "NetworkPluginNotReady") };
+    let (status, reason) =
+        if is_ready { ("True", "KubeletReady") } else { ("False", "NetworkPluginNotReady") };
     json!({"status": {
         "addresses": [
             {"type": "InternalIP", "address": node.ipv4},
@@ -101,8 +119,7 @@ where
     let resource = ApiResource::erase::<K>(&());
     body["apiVersion"] = K::api_version(&()).into_owned().into();
     body["kind"] = K::kind(&()).into_owned().into();
-    let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-    Seed { resource, namespace: None, name, body }
+    Seed { resource, namespace: None, body }
 }
 
 fn seed(version: &str, kind: &str, plural: &str, namespace: Option<&str>, mut body: Value) -> Seed {
@@ -110,9 +127,8 @@ fn seed(version: &str, kind: &str, plural: &str, namespace: Option<&str>, mut bo
     let kind_of = GroupVersionKind::gvk(group, version_only, kind);
     body["apiVersion"] = version.into();
     body["kind"] = kind.into();
-    let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     let resource = ApiResource::from_gvk_with_plural(&kind_of, plural);
-    Seed { resource, namespace: namespace.map(Into::into), name, body }
+    Seed { resource, namespace: namespace.map(Into::into), body }
 }
 
 #[cfg(test)]
@@ -126,15 +142,20 @@ mod tests {
         let peers: Vec<_> = seeds_of(Shape::default())
             .into_iter()
             .filter(|seed| seed.resource.kind == "BGPPeer")
-            .map(|seed| format!("{} {} {}", seed.name, seed.body["spec"]["peerIP"], seed.body["spec"]["nodeSelector"]))
+            .map(|seed| {
+                format!(
+                    "{} {} {}",
+                    seed.resource.kind, seed.body["spec"]["peerIP"], seed.body["spec"]["nodeSelector"]
+                )
+            })
             .collect();
         assert_eq!(
             peers,
             [
-                r#"tor-1-1 "10.10.1.251" "topology.kubernetes.io/rack == 'rack-1'""#,
-                r#"tor-1-2 "10.10.1.252" "topology.kubernetes.io/rack == 'rack-1'""#,
-                r#"tor-2-1 "10.10.2.251" "topology.kubernetes.io/rack == 'rack-2'""#,
-                r#"tor-2-2 "10.10.2.252" "topology.kubernetes.io/rack == 'rack-2'""#,
+                r#"BGPPeer "10.10.1.251" "topology.kubernetes.io/rack == 'rack-1'""#,
+                r#"BGPPeer "10.10.1.252" "topology.kubernetes.io/rack == 'rack-1'""#,
+                r#"BGPPeer "10.10.2.251" "topology.kubernetes.io/rack == 'rack-2'""#,
+                r#"BGPPeer "10.10.2.252" "topology.kubernetes.io/rack == 'rack-2'""#,
             ]
         );
         let mesh = seeds_of(Shape { racks: 1, nodes: 2, mesh: true, ..Shape::default() });

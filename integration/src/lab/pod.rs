@@ -36,7 +36,12 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 const READINESS_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Runs the pod until it is deleted. `ending` turns true when that has been asked for.
-pub(super) async fn live(kubelet: Arc<Kubelet>, node: NodeHandle, pod: Pod, mut ending: watch::Receiver<bool>) {
+pub(super) async fn live(
+    kubelet: Arc<Kubelet>,
+    node: NodeHandle,
+    pod: Pod,
+    mut ending: watch::Receiver<bool>,
+) {
     let mut life = Life { kubelet, node, pod, space: None, server: None, network: None, said: None };
     // Cancel-safe: what `run` had made by then is in `life`, and taken back below.
     tokio::select! {
@@ -65,7 +70,8 @@ impl Life {
             self.say(&[], Stage::Waiting(format!("namespace: {error}"))).await;
             pause.wait().await;
         }
-        let addresses = if self.is_host_network() { self.node.addresses.clone() } else { self.attach().await };
+        let addresses =
+            if self.is_host_network() { self.node.addresses.clone() } else { self.attach().await };
         self.register(addresses.clone());
         self.say(&addresses, Stage::Running).await;
         self.await_ready(&addresses).await;
@@ -79,7 +85,8 @@ impl Life {
             if self.space.is_none() {
                 let kubelet = &self.kubelet;
                 let space =
-                    HeldSpace::start(&kubelet.spawner, &kubelet.lab, self.name(), false, &kubelet.log).await?;
+                    HeldSpace::start(&kubelet.spawner, &kubelet.lab, self.name(), false, &kubelet.log)
+                        .await?;
                 bring_up_loopback(space.network())?;
                 self.space = Some(space);
             }
@@ -87,7 +94,8 @@ impl Life {
         };
         let own: &[IpAddr] = if self.is_host_network() { &self.node.addresses } else { &[] };
         let name = format!("{}/{}", self.namespace(), self.name());
-        let launch = Launch::new(&self.kubelet.lab).arguments(server_arguments(&name, &ports(&self.pod), own));
+        let launch =
+            Launch::new(&self.kubelet.lab).arguments(server_arguments(&name, &ports(&self.pod), own));
         let mut launch = launch.at(place);
         launch.stderr = self.kubelet.log.try_clone()?.into();
         self.server = Some(start_server(&self.kubelet.spawner, launch).await?);
@@ -175,8 +183,11 @@ impl Life {
 
     async fn delete_object(&self) {
         let preconditions = Preconditions { uid: self.pod.metadata.uid.clone(), resource_version: None };
-        let parameters =
-            DeleteParams { grace_period_seconds: Some(0), preconditions: Some(preconditions), ..DeleteParams::default() };
+        let parameters = DeleteParams {
+            grace_period_seconds: Some(0),
+            preconditions: Some(preconditions),
+            ..DeleteParams::default()
+        };
         let mut pause = Backoff::new();
         loop {
             match self.api().delete(self.name(), &parameters).await {

@@ -48,7 +48,13 @@ pub(super) enum Stage {
 
 /// The merge patch that brings the pod's status to that stage. The UID makes sure that it is this
 /// pod's and not that of a later one of the same name.
-pub(super) fn patch(pod: &Pod, host: &[IpAddr], addresses: &[IpAddr], stage: &Stage, now: Timestamp) -> Value {
+pub(super) fn patch(
+    pod: &Pod,
+    host: &[IpAddr],
+    addresses: &[IpAddr],
+    stage: &Stage,
+    now: Timestamp,
+) -> Value {
     let now = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let (is_running, is_ready) = (!matches!(stage, Stage::Waiting(_)), *stage == Stage::Ready);
     let reason = match stage {

@@ -12,7 +12,12 @@ use crate::probe::traffic::Tally;
 use crate::probe::{Answer, Job};
 
 /// The answers to all jobs, in the order of their end.
-pub(super) async fn ask(spawner: &Spawner, lab: &Path, place: Place, jobs: &[Job]) -> io::Result<Vec<Answer>> {
+pub(super) async fn ask(
+    spawner: &Spawner,
+    lab: &Path,
+    place: Place,
+    jobs: &[Job],
+) -> io::Result<Vec<Answer>> {
     let mut launch = Launch::new(lab).arguments(["ask"]).at(place);
     launch.stdin = Stdio::piped();
     launch.stdout = Stdio::piped();

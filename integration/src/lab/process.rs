@@ -44,6 +44,8 @@ pub(super) struct Launch {
     pub(super) arguments: Vec<OsString>,
     /// The whole environment when set, else the supervisor's.
     pub(super) environment: Option<BTreeMap<OsString, OsString>>,
+    /// Added to the environment.
+    variables: Vec<(&'static str, &'static str)>,
     pub(super) place: Place,
     pub(super) stdin: Stdio,
     pub(super) stdout: Stdio,
@@ -57,6 +59,7 @@ impl Launch {
             program: program.into(),
             arguments: Vec::new(),
             environment: None,
+            variables: Vec::new(),
             place: Place::default(),
             stdin: Stdio::null(),
             stdout: Stdio::null(),
@@ -74,6 +77,11 @@ impl Launch {
         self
     }
 
+    pub(super) fn with(mut self, variable: &'static str, value: &'static str) -> Self {
+        self.variables.push((variable, value));
+        self
+    }
+
     /// Output and errors go to that file.
     pub(super) fn log_to(mut self, file: &std::fs::File) -> io::Result<Self> {
         self.stdout = file.try_clone()?.into();
@@ -87,6 +95,7 @@ impl Launch {
         if let Some(environment) = self.environment {
             command.env_clear().envs(environment);
         }
+        command.envs(self.variables);
         // Ctrl-C in a terminal reaches the supervisor alone, which ends its processes in order.
         command.process_group(0).kill_on_drop(true);
         let place = self.place;

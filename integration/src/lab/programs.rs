@@ -9,6 +9,8 @@ use tokio::process::Command;
 /// Packages whose binaries are started in a lab, and the lab's own: with it the features are those by which the lab
 /// was built, so that nothing is compiled twice.
 const PACKAGES: [&str; 5] = ["integration", "cni", "ctl", "ipam", "node"];
+/// First letters of the variables by which cargo describes a package to its program.
+const PACKAGE_VARIABLES: [&str; 3] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"];
 /// Where distributions install routers; not on every user's PATH.
 const SYSTEM_DIRECTORIES: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/usr/bin"];
 
@@ -84,6 +86,13 @@ impl Programs {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = Command::new(cargo);
         command.arg("build").stdin(Stdio::null());
+        // `cargo run` tells us about our package in variables on which build scripts of foreign crates depend:
+        // with them they would be run, and half of the crates compiled, again.
+        for (name, _) in std::env::vars_os() {
+            if PACKAGE_VARIABLES.iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+                command.env_remove(name);
+            }
+        }
         if !shows_progress {
             command.arg("--quiet");
         }

@@ -7,8 +7,8 @@ use futures::StreamExt as _;
 
 use super::cluster::Cluster;
 use super::error::LabError;
-use super::process::Place;
 use super::prober;
+use super::process::Place;
 use super::topology::Space;
 use super::underlay::Underlay;
 use crate::probe::server::Port;
@@ -135,9 +135,8 @@ fn finding(question: &Question, family: Option<Family>, answer: &Answer) -> Find
         }
         Outcome::Answered { by, seen_as } => (true, format!("answered by {by}"), *seen_as),
         Outcome::Refused => (false, "refused".into(), None),
-        Outcome::Unreachable(text) => (false, text.clone(), None),
         Outcome::Silent => (false, format!("no answer in {} ms", question.timeout_millis), None),
-        Outcome::Failed(text) => (false, text.clone(), None),
+        Outcome::Unreachable(text) | Outcome::Failed(text) => (false, text.clone(), None),
     };
     let (from, protocol, millis) = (question.from.to_string(), question.protocol, answer.millis);
     Finding { allowed, from, to, family, protocol, millis, reason, seen_as }

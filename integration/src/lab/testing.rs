@@ -29,7 +29,7 @@ use super::topology::Shape;
 /// Who a test's objects belong to in server-side apply.
 const FIELD_MANAGER: &str = "test";
 /// For what takes a second on an idle machine.
-pub const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_mins(1);
 /// Of each log so many lines are printed after a panic.
 const LOG_LINES_SHOWN: usize = 60;
 

@@ -31,7 +31,7 @@ pub const API_PORT: u16 = 6443;
 pub const MESH_ASN: u32 = 64512;
 const SPINE_ASN: u32 = 64500;
 
-/// Which program routes in the ToRs and the spine.
+/// Which program routes in the top-of-rack routers and the spine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RouterKind {
@@ -52,7 +52,7 @@ pub struct Shape {
     pub tors_per_rack: u8,
     /// The program in the routers.
     pub router: RouterKind,
-    /// Nodes peer with each other (iBGP) and not with the ToRs.
+    /// Nodes peer with each other (iBGP) and not with the routers of their rack.
     pub mesh: bool,
     /// Hold time that the routers offer, in seconds; 3 at least (RFC 4271 section 4.2).
     pub hold_time_secs: u16,
@@ -79,7 +79,7 @@ pub enum ShapeError {
         /// The greatest value that works.
         most: u16,
     },
-    /// Without BGP to the ToRs no router knows the way to the pods of another rack.
+    /// Without BGP between nodes and routers no router knows the way to the pods of another rack.
     #[error("mesh needs all nodes in one rack: use --racks 1, or leave --mesh out")]
     MeshAcrossRacks,
 }
@@ -254,7 +254,7 @@ impl Topology {
         self.nodes.iter().find(|node| node.name == name)
     }
 
-    /// The ToRs of a rack.
+    /// The routers at the top of a rack.
     pub fn tors(&self, rack: u8) -> impl Iterator<Item = &Router> {
         self.routers.iter().filter(move |router| router.rack == Some(rack))
     }
@@ -317,11 +317,7 @@ impl Topology {
                 (default_ipv4(), IpAddr::V4(tor_ipv4(node.rack, 1))),
                 (default_ipv6(), IpAddr::V6(tor_ipv6(node.rack, 1))),
             ] {
-                self.routes.push(StaticRoute {
-                    space: Space::Node(node.name.clone()),
-                    destination,
-                    gateway,
-                });
+                self.routes.push(StaticRoute { space: Space::Node(node.name.clone()), destination, gateway });
             }
         }
     }
@@ -498,7 +494,7 @@ fn tor_ipv6(rack: u8, tor: u8) -> Ipv6Addr {
 /// The address in the rack's IPv6 network whose last group, read as decimal, is `host`.
 fn rack_ipv6(rack: u8, host: u8) -> Ipv6Addr {
     let host = u16::from(host);
-    let digits = (host / 100) << 8 | (host / 10 % 10) << 4 | host % 10;
+    let digits = (host / 100) << 8 | (host / 10 % 10) << 4 | (host % 10);
     Ipv6Addr::new(0xfd00, 0x10, rack.into(), 0, 0, 0, 0, digits)
 }
 

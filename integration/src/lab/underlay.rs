@@ -109,12 +109,22 @@ impl Underlay {
         Ok(match self.topology.shape.router {
             RouterKind::Own => {
                 let file = self.directory.write(&format!("{name}.toml"), &router_config::own(router))?;
-                Launch::new(self.programs.own("tortie-bgp")?)
-                    .arguments(["--config".into(), file, "--socket".into(), socket])
+                Launch::new(self.programs.own("tortie-bgp")?).arguments([
+                    "--config".into(),
+                    file,
+                    "--socket".into(),
+                    socket,
+                ])
             }
             RouterKind::Bird => {
                 let file = self.directory.write(&format!("{name}.conf"), &router_config::bird(router))?;
-                Launch::new(Programs::bird()?).arguments(["-f".into(), "-c".into(), file, "-s".into(), socket])
+                Launch::new(Programs::bird()?).arguments([
+                    "-f".into(),
+                    "-c".into(),
+                    file,
+                    "-s".into(),
+                    socket,
+                ])
             }
         })
     }
@@ -219,7 +229,8 @@ impl Underlay {
 
     /// Ends every process in order: routers, servers, holders.
     pub async fn end(self) {
-        for mut process in self.routers.into_inner().into_values().chain(self.servers.into_inner().into_values())
+        for mut process in
+            self.routers.into_inner().into_values().chain(self.servers.into_inner().into_values())
         {
             let _ = process.kill().await;
         }
@@ -246,6 +257,9 @@ pub(super) async fn start_server(spawner: &Spawner, mut launch: Launch) -> io::R
     let mut process = spawner.spawn(launch).await?;
     let mut said = [0; LISTENING.len()];
     let stdout = process.stdout.as_mut().ok_or_else(|| io::Error::other("no stdout"))?;
-    stdout.read_exact(&mut said).await.map_err(|_| io::Error::other("the server could not listen, see lab.log"))?;
+    stdout
+        .read_exact(&mut said)
+        .await
+        .map_err(|_| io::Error::other("the server could not listen, see lab.log"))?;
     Ok(process)
 }

@@ -109,7 +109,7 @@ async fn ask_sctp(job: &Job) -> io::Result<Outcome> {
             loop {
                 let (length, _) = socket.recv_from(&mut buffer).await?;
                 let ack = InitAck::decode(payload(family, &buffer[..length]));
-                if let Some(ack) = ack.filter(|ack| is_answer(ack, &init)) {
+                if let Some(ack) = ack.filter(|ack| is_answer(ack, init)) {
                     return io::Result::Ok(ack);
                 }
             }
@@ -120,7 +120,7 @@ async fn ask_sctp(job: &Job) -> io::Result<Outcome> {
     }
 }
 
-fn is_answer(ack: &InitAck, init: &Init) -> bool {
+fn is_answer(ack: &InitAck, init: Init) -> bool {
     ack.verification_tag == init.initiate_tag
         && ack.source_port == init.destination_port
         && ack.destination_port == init.source_port
@@ -154,7 +154,7 @@ fn failure(error: &io::Error) -> Outcome {
 }
 
 fn nonce() -> io::Result<String> {
-    Ok(random()?.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(format!("{:032x}", u128::from_be_bytes(random()?)))
 }
 
 fn random() -> io::Result<[u8; 16]> {

@@ -8,7 +8,10 @@ use super::Finding;
 /// for a way that is open, `x` for one that is closed; `.` was not asked.
 pub fn render(findings: &[Finding]) -> String {
     let rows = names(findings.iter().map(|finding| finding.from.as_str()));
-    let columns = names(findings.iter().map(|finding| finding.to.as_str()));
+    let asked = names(findings.iter().map(|finding| finding.to.as_str()));
+    // Whoever is in both stands at the same place in both, so that the diagonal is one.
+    let in_both = rows.iter().filter(|name| asked.contains(name)).copied();
+    let columns = names(in_both.chain(asked.iter().copied()));
     let first = rows.iter().map(|name| name.len()).max().unwrap_or(0);
     let mut text = format!("{:first$}", "");
     for column in &columns {
@@ -20,7 +23,8 @@ pub fn render(findings: &[Finding]) -> String {
             let _ = write!(text, "  {:^width$}", cell(findings, row, column), width = column.len());
         }
     }
-    text.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    lines.join("\n") + "\n"
 }
 
 fn cell(findings: &[Finding], from: &str, to: &str) -> String {
@@ -73,7 +77,7 @@ mod tests {
             finding("database", "web", Family::Ipv4, true),
             finding("database", "web", Family::Ipv6, true),
         ];
-        let expected = "          database  web\nweb         4 x      .\ndatabase     .      4 6\n";
+        let expected = "          web  database\nweb        .     4 x\ndatabase  4 6     .\n";
         assert_eq!(render(&findings), expected);
     }
 }

@@ -90,12 +90,13 @@ async fn flow(traffic: Traffic, mut stopped: watch::Receiver<bool>) -> io::Resul
         // Cancel-safe, all of them: a tick, a datagram and a change stay where they are until taken.
         tokio::select! {
             _ = ticks.tick() => count.sent += u64::from(socket.send(b"traffic").await.is_ok()),
-            answer = receive(&socket) => count.answered(answer),
+            answer = receive(&socket) => count.answered(&answer),
             _ = stopped.changed() => break,
         }
     }
+    count.note_gap();
     while let Ok(answer) = timeout(LAST_ANSWERS, receive(&socket)).await {
-        count.answered(answer);
+        count.answered(&answer);
         if count.received == count.sent {
             break;
         }
@@ -120,12 +121,17 @@ impl Count {
         Self { sent: 0, received: 0, last: Instant::now(), longest_gap: Duration::ZERO }
     }
 
-    fn answered(&mut self, answer: io::Result<usize>) {
+    fn answered(&mut self, answer: &io::Result<usize>) {
         if answer.is_ok() {
             self.received += 1;
-            self.longest_gap = self.longest_gap.max(self.last.elapsed());
+            self.note_gap();
             self.last = Instant::now();
         }
+    }
+
+    /// A flow that is silent to the end has a gap too.
+    fn note_gap(&mut self) {
+        self.longest_gap = self.longest_gap.max(self.last.elapsed());
     }
 
     fn tally(&self) -> Tally {

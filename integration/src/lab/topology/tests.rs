@@ -12,7 +12,11 @@ fn shapes_that_cannot_be_are_refused_by_name() {
         ("no node", shape(1, 0), "nodes is 0, must be 1 to 30"),
         ("more nodes than places", shape(1, 31), "nodes is 31, must be 1 to 30"),
         ("three ToRs", Shape { tors_per_rack: 3, ..shape(1, 1) }, "ToRs per rack is 3, must be 1 to 2"),
-        ("RFC 4271 refuses hold time 2", Shape { hold_time_secs: 2, ..shape(1, 1) }, "hold time is 2, must be 3 to 65535"),
+        (
+            "RFC 4271 refuses hold time 2",
+            Shape { hold_time_secs: 2, ..shape(1, 1) },
+            "hold time is 2, must be 3 to 65535",
+        ),
         (
             "mesh across racks",
             Shape { mesh: true, ..shape(2, 2) },
