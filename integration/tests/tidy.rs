@@ -73,7 +73,10 @@ fn files(ending: &str) -> Vec<String> {
 }
 
 fn is_test(path: &str) -> bool {
-    path.contains("/tests/") || path.ends_with("tests.rs") || path.contains("/benches/") || path.contains("/fuzz/")
+    path.contains("/tests/")
+        || path.ends_with("tests.rs")
+        || path.contains("/benches/")
+        || path.contains("/fuzz/")
 }
 
 /// The lines of a file before its test module.
@@ -91,7 +94,8 @@ fn cargo(arguments: &[&str]) -> String {
 #[test]
 fn crates_depend_only_on_whom_they_may() {
     let metadata: serde_json::Value =
-        serde_json::from_str(&cargo(&["metadata", "--format-version", "1", "--no-deps", "--offline"])).unwrap();
+        serde_json::from_str(&cargo(&["metadata", "--format-version", "1", "--no-deps", "--offline"]))
+            .unwrap();
     let packages = metadata["packages"].as_array().unwrap();
     let ours: BTreeSet<&str> = packages.iter().map(|package| package["name"].as_str().unwrap()).collect();
     let allowed: BTreeMap<&str, &[&str]> = MAY_DEPEND_ON.into_iter().collect();
@@ -109,7 +113,8 @@ fn crates_depend_only_on_whom_they_may() {
 #[test]
 fn cores_build_without_io() {
     for core in ["bgp", "cni", "felix", "ipam"] {
-        let arguments = ["tree", "-p", core, "--no-default-features", "-e", "normal", "--prefix", "none", "--offline"];
+        let arguments =
+            ["tree", "-p", core, "--no-default-features", "-e", "normal", "--prefix", "none", "--offline"];
         let tree = cargo(&arguments);
         let names: BTreeSet<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
         assert!(names.contains(core), "{core}: cargo tree printed {tree}");
@@ -186,9 +191,14 @@ fn no_room_is_a_heap() {
 
 #[test]
 fn every_test_file_has_a_test() {
-    for path in files(".rs").into_iter().filter(|path| path.contains("/tests/") && path.matches('/').count() == 2) {
+    for path in
+        files(".rs").into_iter().filter(|path| path.contains("/tests/") && path.matches('/').count() == 2)
+    {
         let text = fs::read_to_string(root().join(&path)).unwrap();
-        assert!(text.contains("#[test]") || text.contains("#[tokio::test") || text.contains("proptest!"), "{path} holds no test");
+        assert!(
+            text.contains("#[test]") || text.contains("#[tokio::test") || text.contains("proptest!"),
+            "{path} holds no test"
+        );
         assert!(!text.contains("#[ignore"), "{path} ignores a test");
     }
 }
