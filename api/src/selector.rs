@@ -12,6 +12,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use parser::Parser;
+use serde::{Deserialize, Serialize};
 
 mod parser;
 
@@ -27,7 +28,7 @@ pub fn all_text() -> String {
 }
 
 /// A parsed selector.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Selector {
     /// Everything.
     All,

@@ -68,7 +68,7 @@ async fn run_compartments(args: Args, log_level: LogLevel) -> Result<()> {
         log_level,
     });
     let pages = Arc::new(DaemonPages::new(context.clone(), routes.clone()));
-    let policy = start_policy(&client, &context, &pages, &stop)?;
+    let policy = start_policy(&client, &context, &snapshots, &pages, &stop)?;
     let attached = AttachmentsContext {
         client: client.clone(),
         node_name: args.node_name.clone(),
@@ -149,6 +149,7 @@ async fn until_the_end(
 fn start_policy(
     client: &Client,
     context: &Arc<ControlContext>,
+    snapshots: &Arc<Snapshots>,
     pages: &Arc<DaemonPages>,
     stop: &CancellationToken,
 ) -> Result<Compartment> {
@@ -156,6 +157,7 @@ fn start_policy(
         client: client.clone(),
         shared: context.shared.clone(),
         view: context.policy.clone(),
+        snapshots: snapshots.clone(),
         compile_hook: None,
     };
     let failures = pages.failures("policy");

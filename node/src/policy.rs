@@ -4,7 +4,9 @@
 //! Pod, Namespace, NetworkPolicy, IPPool, IPBlock ──> felix compiler ──delta──> nft writer
 //! endpoints (attachments) ─────────────────────────>               ──generation──> attachments
 //! ```
-//! Nothing is written before every watch has told its first list. A policy that cannot be compiled is set aside by the
+//! Nothing is written before every watch has told its first list. Where the API server is silent, the last-good snapshot
+//! stands in for the lists that have not come, so that the program stays what it was and pods that start get theirs;
+//! whom it does not know it does not allow. A policy that cannot be compiled is set aside by the
 //! compiler alone; a panic here restarts this compartment while the kernel keeps its program.
 
 mod blocks;
@@ -21,12 +23,14 @@ use felix::{
     program::Delta,
 };
 use kube::Client;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
     config::Problem,
     shared::{PolicyProgress, Shared},
+    snapshot::{PolicySnapshot, Snapshots},
 };
 use kernel::Kernel;
 use objects::Objects;
@@ -40,6 +44,13 @@ const UPDATES_MAX: usize = 4096;
 /// How long after a refusal the whole program is written anew.
 const RETRY_TIME: Duration = Duration::from_millis(500);
 
+/// How long the API server may stay silent before the last-good snapshot is used.
+const API_SILENCE_MAX: Duration = Duration::from_secs(5);
+
+/// How long after a change the snapshot is written: a burst of changes costs one file, and what a daemon that is killed
+/// may not find again is no older than this.
+const SNAPSHOT_PAUSE: Duration = Duration::from_millis(200);
+
 /// What the compartment is given.
 #[derive(Clone)]
 pub struct PolicyContext {
@@ -49,6 +60,8 @@ pub struct PolicyContext {
     pub shared: Shared,
     /// What status is made of; written here.
     pub view: PolicyView,
+    /// The last-good snapshot.
+    pub snapshots: Arc<Snapshots>,
     /// Called before each policy is compiled; a test injects a fault by it.
     pub compile_hook: Option<CompileHook>,
 }
@@ -91,13 +104,24 @@ struct Policy {
 impl Policy {
     /// Follows the watches as long as they live.
     async fn follow(&mut self) -> Result<()> {
-        while !self.objects.in_sync() {
-            self.take_changes().await?;
-        }
+        self.gather().await?;
         self.write_whole().await;
         info!(policies = self.compiler.model().policies.len(), "policy is in sync");
+        let mut keep_at = Some(Instant::now());
         loop {
-            let delta = self.take_changes().await?;
+            // Cancel-safe: a change that is not taken stays in its watch.
+            let delta = match keep_at {
+                Some(at) => match tokio::time::timeout_at(at, self.take_changes()).await {
+                    Ok(delta) => delta?,
+                    Err(_) => {
+                        keep_at = None;
+                        self.keep();
+                        continue;
+                    }
+                },
+                None => self.take_changes().await?,
+            };
+            keep_at = keep_at.or(Some(Instant::now() + SNAPSHOT_PAUSE));
             match self.kernel.apply(delta).await {
                 Ok(()) => self.tell(),
                 Err(error) => {
@@ -105,6 +129,34 @@ impl Policy {
                     self.write_whole().await;
                 }
             }
+        }
+    }
+
+    /// Waits until all objects are known: from their watches, or from the last-good snapshot if those stay silent.
+    async fn gather(&mut self) -> Result<()> {
+        let kept = self.context.snapshots.policy();
+        let silent_from = Instant::now() + API_SILENCE_MAX;
+        while !self.objects.in_sync() {
+            let changes = tokio::time::timeout_at(silent_from, self.take_changes());
+            // Cancel-safe: a change that is not taken stays in its watch.
+            match (changes.await, &kept) {
+                (Ok(changes), _) => drop(changes?),
+                (Err(_), None) => drop(self.take_changes().await?),
+                (Err(_), Some(_)) if !self.objects.has_endpoints() => drop(self.take_changes().await?),
+                (Err(_), Some(kept)) => {
+                    warn!("the API server is silent; policy starts from the last-good snapshot");
+                    self.objects.restore(&mut self.compiler, kept.clone());
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the last-good snapshot, unless parts of it would be from a former one.
+    fn keep(&self) {
+        if self.objects.in_sync() {
+            self.context.snapshots.store_policy(&PolicySnapshot::of(self.compiler.model()));
         }
     }
 

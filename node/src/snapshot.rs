@@ -11,6 +11,7 @@ use std::{
 };
 
 use api::{BGPConfigurationSpec, BGPPeerSpec, IPBlock, IPPool};
+use felix::model::{self, Model, Namespace, Policy, Pool};
 use ipam::local::Memory;
 use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -40,6 +41,31 @@ pub struct AttachmentsSnapshot {
     pub blocks: Vec<IPBlock>,
     /// The pods of this node.
     pub pods: Vec<Pod>,
+}
+
+/// What policy starts from: every object that it depends on, as the compiler had it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicySnapshot {
+    /// All namespaces.
+    pub namespaces: Vec<Namespace>,
+    /// The pods of all nodes.
+    pub pods: Vec<model::Pod>,
+    /// All policies.
+    pub policies: Vec<Policy>,
+    /// All pools.
+    pub pools: Vec<Pool>,
+}
+
+impl PolicySnapshot {
+    /// What the model was made from; the endpoints of this node are the kernel's to tell.
+    pub fn of(model: &Model) -> Self {
+        Self {
+            namespaces: model.namespaces.values().cloned().collect(),
+            pods: model.pods.values().map(|pod| pod.as_ref().clone()).collect(),
+            policies: model.policies.values().cloned().collect(),
+            pools: model.pools.values().cloned().collect(),
+        }
+    }
 }
 
 /// The Node that the snapshot was taken on.
@@ -96,6 +122,16 @@ impl Snapshots {
     /// Keeps what attachments run by.
     pub fn store_attachments(&self, snapshot: &AttachmentsSnapshot) {
         self.write("attachments.json", snapshot);
+    }
+
+    /// What policy kept, if anything.
+    pub fn policy(&self) -> Option<PolicySnapshot> {
+        self.read("policy.json")
+    }
+
+    /// Keeps what policy runs by.
+    pub fn store_policy(&self, snapshot: &PolicySnapshot) {
+        self.write("policy.json", snapshot);
     }
 
     fn read<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
@@ -171,5 +207,46 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         fs::write(&path, "{").unwrap();
         assert!(snapshots.attachments().is_none());
+    }
+
+    #[test]
+    fn policy_is_read_back_as_the_compiler_had_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let snapshots = Snapshots::new(folder.path());
+        assert_eq!(snapshots.policy(), None);
+        let object = serde_json::from_value(serde_json::json!({
+            "metadata": {"namespace": "default", "name": "web"},
+            "spec": {
+                "podSelector": {"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["db"]}]},
+                "policyTypes": ["Ingress", "Egress"],
+                "ingress": [
+                    {"from": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}}],
+                     "ports": [{"protocol": "TCP", "port": 80, "endPort": 90}, {"protocol": "UDP", "port": "dns"}]},
+                    {"from": [{"namespaceSelector": {"matchLabels": {"team": "a"}}, "podSelector": {}}]},
+                ],
+            },
+        }))
+        .unwrap();
+        let (policy, error) = felix::ingest::network_policy::network_policy(&object);
+        assert_eq!(error, None);
+        let pod = model::Pod {
+            key: model::ObjectKey::new("default", "web-1"),
+            uids: vec!["u-1".to_owned()],
+            labels: [("app".to_owned(), "web".to_owned())].into(),
+            addresses: vec!["fd00::1".parse().unwrap()],
+            ports: vec![model::NamedPort { name: "dns".to_owned(), protocol: model::Protocol::Udp, number: 53 }],
+        };
+        let kept = PolicySnapshot {
+            namespaces: vec![Namespace { name: "default".to_owned(), labels: [].into() }],
+            pods: vec![pod],
+            policies: vec![policy],
+            pools: vec![Pool {
+                name: "p".to_owned(),
+                cidr: "10.244.0.0/16".parse().unwrap(),
+                nat_outgoing: true,
+            }],
+        };
+        snapshots.store_policy(&kept);
+        assert_eq!(snapshots.policy(), Some(kept));
     }
 }

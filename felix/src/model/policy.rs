@@ -5,11 +5,12 @@ use std::fmt;
 
 use api::selector::Selector;
 use ipnetwork::IpNetwork;
+use serde::{Deserialize, Serialize};
 
 use super::{Namespace, ObjectKey, Pod, Protocol};
 
 /// One network policy.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
     /// Namespace and name.
     pub key: ObjectKey,
@@ -65,7 +66,7 @@ impl fmt::Display for Direction {
 }
 
 /// Allows what has one of the peers on the other side and goes to one of the ports.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyRule {
     /// The other side; empty for anyone.
     pub peers: Vec<Peer>,
@@ -74,7 +75,7 @@ pub struct PolicyRule {
 }
 
 /// The other side of a connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Peer {
     /// Pods, by their labels and their namespace's.
     Pods(PodTerm),
@@ -88,7 +89,7 @@ pub enum Peer {
 }
 
 /// Pods by their labels and their namespace.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PodTerm {
     /// The namespaces.
     pub namespaces: NamespaceMatch,
@@ -97,7 +98,7 @@ pub struct PodTerm {
 }
 
 /// Which namespaces.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NamespaceMatch {
     /// The one of this name.
     Named(String),
@@ -108,7 +109,7 @@ pub enum NamespaceMatch {
 }
 
 /// Ports of one protocol.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PortMatch {
     /// The protocol.
     pub protocol: Protocol,
@@ -133,7 +134,7 @@ impl PortMatch {
 }
 
 /// Which ports.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Ports {
     /// All.
     Any,

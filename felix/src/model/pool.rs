@@ -1,9 +1,10 @@
 //! Pools, as far as NAT asks.
 
 use ipnetwork::IpNetwork;
+use serde::{Deserialize, Serialize};
 
 /// A range that pods' addresses come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pool {
     /// Its name.
     pub name: String,

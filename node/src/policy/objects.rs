@@ -1,6 +1,6 @@
 //! The objects that policy reads: watches to compiler changes, one at a time.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use anyhow::{Result, anyhow};
 use api::{IPBlock, IPPool};
@@ -22,6 +22,7 @@ use super::{PodObject, PolicyContext, blocks::Blocks};
 use crate::{
     config::Problem,
     shared::{Endpoint, Endpoints},
+    snapshot::PolicySnapshot,
     watch::{Scope, Update, watch},
 };
 
@@ -84,6 +85,29 @@ impl Objects {
     /// Whether the first list of every kind has come and been taken.
     pub(super) fn in_sync(&self) -> bool {
         !self.synced.contains(&false)
+    }
+
+    /// Whether the kernel's own endpoints are known, which no API server is needed for.
+    pub(super) fn has_endpoints(&self) -> bool {
+        self.synced[5]
+    }
+
+    /// Gives the compiler the snapshot's objects of those kinds of which no list has come; a list replaces them.
+    pub(super) fn restore(&self, compiler: &mut Compiler, mut kept: PolicySnapshot) {
+        // Endpoints may have brought pods that the snapshot is too old for.
+        let known: BTreeSet<ObjectKey> = kept.pods.iter().map(|pod| pod.key.clone()).collect();
+        let newer = compiler.model().pods.values().filter(|pod| !known.contains(&pod.key));
+        kept.pods.extend(newer.map(|pod| pod.as_ref().clone()));
+        let [pods, namespaces, policies, pools, ..] = self.synced;
+        let listings = [
+            (pods, Listing::Pods(kept.pods)),
+            (namespaces, Listing::Namespaces(kept.namespaces)),
+            (policies, Listing::Policies(kept.policies)),
+            (pools, Listing::Pools(kept.pools)),
+        ];
+        for (_, listing) in listings.into_iter().filter(|(has_come, _)| !has_come) {
+            compiler.reset(listing);
+        }
     }
 
     /// What is set aside now, and why.
