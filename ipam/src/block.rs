@@ -32,6 +32,7 @@ pub struct Ordinal(u16);
 
 impl Ordinal {
     /// The number itself, below 4096.
+    #[must_use]
     pub fn get(self) -> u16 {
         self.0
     }
@@ -138,6 +139,7 @@ impl Block {
     }
 
     /// The block's range.
+    #[must_use]
     pub fn cidr(&self) -> IpNetwork {
         self.cidr
     }
@@ -163,6 +165,7 @@ impl Block {
     }
 
     /// The address at this place.
+    #[must_use]
     pub fn address(&self, ordinal: Ordinal) -> IpAddr {
         match self.cidr {
             IpNetwork::V4(block) => IpAddr::V4((block.network().to_bits() + u32::from(ordinal.0)).into()),
@@ -194,9 +197,10 @@ impl Block {
     /// As [`Block::assign`].
     pub fn longest_unused(&self, now: Moment, cooldown_millis: u64) -> Result<Moment, AssignError> {
         let Some(&(since, _)) = self.free.first() else {
-            return Err(match self.unclean.is_empty() {
-                true => AssignError::Full,
-                false => AssignError::Cooling { ready_at: None },
+            return Err(if self.unclean.is_empty() {
+                AssignError::Full
+            } else {
+                AssignError::Cooling { ready_at: None }
             });
         };
         let ready_at = since.min(now).plus_millis(cooldown_millis);
@@ -257,6 +261,7 @@ impl Block {
     }
 
     /// Whom the address at this place serves.
+    #[must_use]
     pub fn lease(&self, ordinal: Ordinal) -> Option<&Lease> {
         self.used.get(&ordinal)
     }
@@ -273,6 +278,7 @@ impl Block {
 
     /// The addresses that served somebody and are free now, with the moment of their release,
     /// in ascending order.
+    #[must_use]
     pub fn released(&self) -> BTreeMap<Ordinal, Moment> {
         let clean = self.free.iter().filter(|(since, _)| *since != Moment::NEVER);
         let mut released: BTreeMap<_, _> = clean.map(|(since, ordinal)| (*ordinal, *since)).collect();
@@ -281,6 +287,7 @@ impl Block {
     }
 
     /// How many addresses are in use and free.
+    #[must_use]
     pub fn counts(&self) -> Counts {
         let used = u32::try_from(self.used.len()).unwrap_or(u32::MAX);
         let free = u32::try_from(self.free.len() + self.unclean.len()).unwrap_or(u32::MAX);
@@ -288,6 +295,7 @@ impl Block {
     }
 
     /// Whether the block serves nobody.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.used.is_empty()
     }
@@ -315,8 +323,5 @@ fn size_of(cidr: &IpNetwork) -> Result<u16, TooLarge> {
         IpNetwork::V4(_) => 32 - cidr.prefix(),
         IpNetwork::V6(_) => 128 - cidr.prefix(),
     };
-    match host_bits <= HOST_BITS_MAX {
-        true => Ok(1 << host_bits),
-        false => Err(TooLarge { cidr: *cidr }),
-    }
+    if host_bits <= HOST_BITS_MAX { Ok(1 << host_bits) } else { Err(TooLarge { cidr: *cidr }) }
 }

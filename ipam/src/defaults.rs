@@ -92,9 +92,10 @@ fn pools(data: &BTreeMap<String, String>) -> Result<Vec<IPPool>, InvalidValue> {
             )));
         }
     }
-    match pools.is_empty() {
-        true => Err(invalid(format!("no range is given; {example}"))),
-        false => Ok(pools.into_values().collect()),
+    if pools.is_empty() {
+        Err(invalid(format!("no range is given; {example}")))
+    } else {
+        Ok(pools.into_values().collect())
     }
 }
 
@@ -122,11 +123,12 @@ fn asn_label(data: &BTreeMap<String, String>) -> Result<Option<String>, InvalidV
         return Ok(None);
     };
     let is_fine = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
-    match text.len() <= LABEL_KEY_MAX && text.chars().all(is_fine) {
-        true => Ok(Some(text.to_owned())),
-        false => Err(InvalidValue {
+    if text.len() <= LABEL_KEY_MAX && text.chars().all(is_fine) {
+        Ok(Some(text.to_owned()))
+    } else {
+        Err(InvalidValue {
             key: ASN_LABEL_KEY,
             problem: format!("`{text}` is not the key of a Node label; write one like example.com/asn"),
-        }),
+        })
     }
 }

@@ -64,6 +64,7 @@ impl Candidate {
     }
 
     /// The record of a leader that stops: nobody has to wait for its silence.
+    #[must_use]
     pub fn resign(&self, now: Moment, lease: &LeaseSpec) -> Option<LeaseSpec> {
         let is_ours = lease.holder_identity.as_deref() == Some(&self.identity);
         let vacant = || LeaseSpec {

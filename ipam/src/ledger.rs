@@ -82,6 +82,7 @@ pub struct Ledger {
 impl Ledger {
     /// The memory of a leader that starts now. Its epoch is later than any in view, and than
     /// any that was raised before this second by a leader whose traces are lost.
+    #[must_use]
     pub fn new(now: Moment, view: &View) -> Self {
         let mut ledger = Self {
             epoch: view.epoch_max(),
@@ -102,6 +103,7 @@ impl Ledger {
     }
 
     /// The current epoch.
+    #[must_use]
     pub fn epoch(&self) -> i64 {
         self.epoch
     }
@@ -144,11 +146,13 @@ impl Ledger {
     }
 
     /// When ranges came back, of those that are not given anew.
+    #[must_use]
     pub fn returned(&self) -> &BTreeMap<IpNetwork, Moment> {
         &self.returned
     }
 
     /// The nodes that have yet to echo the epoch before any block is given.
+    #[must_use]
     pub fn waiting_for(&self, now: Moment, view: &View) -> Vec<String> {
         let newcomers_may_come = now.millis_since(self.raised_at) < NEWCOMER_WAIT_MILLIS;
         let lags = |name: &str| match (view.network_of(name), view.networks.contains_key(name)) {
@@ -161,6 +165,7 @@ impl Ledger {
     }
 
     /// Whether a node without an object is dead as far as anyone can tell.
+    #[must_use]
     pub fn is_dead(&self, now: Moment, view: &View, name: &str) -> bool {
         let Some(absence) = self.absent.get(name) else { return false };
         let gave_sign = view.networks.get(name).is_some_and(|network| network.epoch_seen >= absence.epoch);

@@ -113,6 +113,7 @@ impl Memory {
 
 impl Local {
     /// A node that owns nothing yet, with the memory of its last-good snapshot.
+    #[must_use]
     pub fn new(memory: Memory, cooldown_millis: u64) -> Self {
         Self {
             node: NodeIdentity::default(),
@@ -240,12 +241,11 @@ impl Local {
     }
 
     fn restore_address(&mut self, now: Moment, address: IpAddr, owner: &Owner) -> bool {
-        match block_of(&mut self.blocks, address) {
-            Some(held) => held.restore(now, address, owner.clone()),
-            None => {
-                let stray = self.strays.entry(address).or_insert(Lease { owner: owner.clone(), since: now });
-                stray.owner.is_same_attachment(owner)
-            }
+        if let Some(held) = block_of(&mut self.blocks, address) {
+            held.restore(now, address, owner.clone())
+        } else {
+            let stray = self.strays.entry(address).or_insert(Lease { owner: owner.clone(), since: now });
+            stray.owner.is_same_attachment(owner)
         }
     }
 

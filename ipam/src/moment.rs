@@ -12,11 +12,13 @@ impl Moment {
     pub const NEVER: Self = Self(0);
 
     /// The moment this many milliseconds after the Unix epoch.
+    #[must_use]
     pub fn from_unix_millis(millis: u64) -> Self {
         Self(millis)
     }
 
     /// Milliseconds since the Unix epoch.
+    #[must_use]
     pub fn unix_millis(self) -> u64 {
         self.0
     }
@@ -28,11 +30,13 @@ impl Moment {
     }
 
     /// Milliseconds since an earlier moment; 0 if that is later.
+    #[must_use]
     pub fn millis_since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
 
     /// As RFC 3339 text, the way the API's objects carry it.
+    #[must_use]
     pub fn to_rfc3339(self) -> String {
         self.timestamp().to_string()
     }
@@ -44,6 +48,7 @@ impl Moment {
     }
 
     /// The same moment for the API's own time types.
+    #[must_use]
     pub fn timestamp(self) -> Timestamp {
         let millis = i64::try_from(self.0).unwrap_or(i64::MAX);
         Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX)

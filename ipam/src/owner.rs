@@ -42,6 +42,7 @@ impl Owner {
 
     /// Whether both may be the same attachment: same pod, and same sandbox and interface
     /// where both know theirs.
+    #[must_use]
     pub fn is_same_attachment(&self, other: &Self) -> bool {
         self.pod_uid == other.pod_uid
             && match (&self.attachment, &other.attachment) {

@@ -140,6 +140,7 @@ pub struct Plan {
 }
 
 /// What to do about the blocks.
+#[must_use]
 pub fn plan(now: Moment, view: &View, ledger: &Ledger) -> Plan {
     let waiting_for = ledger.waiting_for(now, view);
     let claims = Claims::read(now, view, ledger);
@@ -176,7 +177,7 @@ fn spaces(view: &View, claims: &Claims, ledger: &Ledger) -> BTreeMap<String, Spa
         .collect();
     for space in spaces.values_mut() {
         for (cidr, node) in claims.all() {
-            space.take(cidr, &node.and_then(|node| view.nodes.get(node)).map(|node| node.rack()));
+            space.take(cidr, &node.and_then(|node| view.nodes.get(node)).map(super::view::NodeFacts::rack));
         }
     }
     spaces

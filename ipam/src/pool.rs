@@ -42,6 +42,7 @@ impl Family {
     pub const ALL: [Self; 2] = [Self::V4, Self::V6];
 
     /// The family of this range.
+    #[must_use]
     pub fn of(prefix: &IpNetwork) -> Self {
         match prefix {
             IpNetwork::V4(_) => Self::V4,
@@ -86,11 +87,13 @@ pub struct Pool {
 
 impl Pool {
     /// IPv4 or IPv6.
+    #[must_use]
     pub fn family(&self) -> Family {
         Family::of(&self.cidr)
     }
 
     /// Whether a node with these labels gets blocks and addresses.
+    #[must_use]
     pub fn serves(&self, labels: &BTreeMap<String, String>) -> bool {
         !self.disabled && self.node_selector.matches(labels)
     }
@@ -101,6 +104,7 @@ impl Pool {
     }
 
     /// How many addresses the pool has, capped at `i64::MAX`.
+    #[must_use]
     pub fn addresses(&self) -> i64 {
         let bits = self.family().bits() - self.cidr.prefix();
         1_i64.checked_shl(u32::from(bits)).filter(|_| bits < 63).unwrap_or(i64::MAX)
@@ -158,6 +162,7 @@ impl Pools {
     }
 
     /// The pool that contains this range.
+    #[must_use]
     pub fn containing(&self, cidr: IpNetwork) -> Option<&Pool> {
         self.valid.values().find(|pool| prefix::covers(pool.cidr, cidr))
     }

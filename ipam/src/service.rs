@@ -62,7 +62,7 @@ pub async fn run(
     let election_stop = CancellationToken::new();
     let (leadership, election) = leadership::start(client.clone(), options.clone(), election_stop.clone());
     let server = listener.map(|listener| tokio::spawn(http::serve(listener, health_seen, shutdown.clone())));
-    let mut leader = Leader::new(client.clone(), options, leadership.clone());
+    let mut leader = Leader::new(client.clone(), &options, leadership.clone());
     act(&client, &mut leader, leadership, &health, &shutdown).await;
     // The lease goes last: nothing may be written once another replica leads.
     election_stop.cancel();

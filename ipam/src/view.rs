@@ -28,7 +28,7 @@ pub struct Objects {
     pub nodes: Vec<Node>,
     /// All IPBlocks.
     pub blocks: Vec<IPBlock>,
-    /// All NodeNetworks.
+    /// All `NodeNetworks`.
     pub networks: Vec<NodeNetwork>,
     /// `spec.cidr` of IPBlocks that cannot be read otherwise: they still claim their range.
     pub unreadable_blocks: BTreeSet<String>,
@@ -115,7 +115,7 @@ pub struct View {
     pub blocks: BTreeMap<IpNetwork, BlockFacts>,
     /// Ranges of objects that cannot be read or are not named after them: never given.
     pub foreign: BTreeSet<IpNetwork>,
-    /// NodeNetworks by the node's name.
+    /// `NodeNetworks` by the node's name.
     pub networks: BTreeMap<String, NetworkFacts>,
     /// Names without a Node object to which Pods are still bound.
     pub bound_elsewhere: BTreeSet<String>,
@@ -149,6 +149,7 @@ impl View {
     }
 
     /// The highest epoch that anything in view bears.
+    #[must_use]
     pub fn epoch_max(&self) -> i64 {
         let blocks = self.blocks.values().map(|block| block.epoch);
         let networks = self.networks.values().map(|network| network.epoch_seen);

@@ -53,9 +53,9 @@ fn values_that_are_used() {
 
 #[test]
 fn values_that_are_not_name_key_and_remedy() {
+    type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [&'a str]);
     let cidr = ("podCIDRs", "10.244.0.0/16");
     // (why, data, problems)
-    type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [&'a str]);
     let cases: [Row; 6] = [
         (
             "nothing",

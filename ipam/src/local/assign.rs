@@ -78,6 +78,7 @@ impl Local {
     }
 
     /// The addresses that this attachment has, at most one of each family, IPv4 first.
+    #[must_use]
     pub fn addresses_of(&self, owner: &Owner) -> Vec<IpAddr> {
         // What only the status of a block says holds once the node has begun to use that block.
         let in_blocks = self.blocks.values().flat_map(|held| {

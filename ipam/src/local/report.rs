@@ -25,18 +25,21 @@ pub struct Conflict {
 
 impl Local {
     /// What must be on disk before [`Local::status_writes`] go out.
+    #[must_use]
     pub fn memory(&self) -> &Memory {
         &self.memory
     }
 
     /// The newest epoch that this node has seen; for `NodeNetwork.status.epochSeen`. To be
     /// written together with [`Local::held_blocks`], and only after [`Local::restore`].
+    #[must_use]
     pub fn epoch(&self) -> i64 {
         self.memory.epoch
     }
 
     /// What this node holds, with or without an object; for `NodeNetwork.status.heldBlocks`.
     /// An address outside of every known block counts as a block of its own.
+    #[must_use]
     pub fn held_blocks(&self) -> Vec<String> {
         let blocks = self.blocks.values().filter(|held| held.is_begun()).map(|held| held.cidr().to_string());
         let strays = self.strays.keys().map(|address| prefix::host(*address).to_string());
@@ -50,6 +53,7 @@ impl Local {
     }
 
     /// The statuses that differ from what the objects say, by the object's name.
+    #[must_use]
     pub fn status_writes(&self) -> Vec<(String, IPBlockStatus)> {
         let changed = |held: &Held| {
             Some((prefix::object_name(held.cidr()), held.status_to_write(&self.node.uid, &self.memory)?))
@@ -58,8 +62,9 @@ impl Local {
     }
 
     /// All owners and their addresses, in the order of the addresses.
+    #[must_use]
     pub fn leases(&self) -> Vec<(IpAddr, Owner)> {
-        let in_blocks = self.blocks.values().flat_map(|held| held.leases());
+        let in_blocks = self.blocks.values().flat_map(super::held::Held::leases);
         let strays = self.strays.iter().map(|(address, lease)| (*address, &lease.owner));
         let mut leases: Vec<_> =
             in_blocks.chain(strays).map(|(address, owner)| (address, owner.clone())).collect();
@@ -75,6 +80,7 @@ impl Local {
     }
 
     /// All pools as this node understands them.
+    #[must_use]
     pub fn pools(&self) -> &Pools {
         &self.pools
     }
@@ -93,25 +99,28 @@ impl Local {
     }
 
     /// Blocks that somebody else claims too.
+    #[must_use]
     pub fn conflicts(&self) -> Vec<Conflict> {
         let claimed = |held: &Held| Some(Conflict { block: held.cidr(), with: held.claim()?.to_owned() });
         self.blocks.values().filter_map(claimed).collect()
     }
 
     /// The condition `AddressConflict` of this node.
+    #[must_use]
     pub fn address_conflict(&self, now: Moment) -> Condition {
         let conflicts = self.conflicts();
         let texts: Vec<_> =
             conflicts.iter().map(|Conflict { block, with }| format!("{block} overlaps {with}")).collect();
-        let (reason, message) = match texts.is_empty() {
-            true => ("NoConflict", "nobody else claims a block of this node".to_owned()),
-            false => (
+        let (reason, message) = if texts.is_empty() {
+            ("NoConflict", "nobody else claims a block of this node".to_owned())
+        } else {
+            (
                 "BlockClaimedTwice",
                 format!(
                     "{}; new addresses come from other blocks until one side gave it up",
                     texts.join(", ")
                 ),
-            ),
+            )
         };
         Condition::new("AddressConflict", !conflicts.is_empty(), reason, message, &now.to_rfc3339())
     }

@@ -91,7 +91,7 @@ impl Claims {
             if made.contains_key(&cidr) || self.is_taken_beside(cidr, node) {
                 continue;
             }
-            space.take(cidr, &view.nodes.get(node).map(|node| node.rack()));
+            space.take(cidr, &view.nodes.get(node).map(super::super::view::NodeFacts::rack));
             let action = Action::Create {
                 cidr,
                 pool: pool.name.clone(),

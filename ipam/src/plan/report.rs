@@ -43,7 +43,7 @@ fn report(name: &str, view: &View, unmet: Option<&String>, waiting_for: &[String
         blocks.fold((0, 0), |(count, in_use), block| (count + 1, in_use + i64::from(block.in_use)));
     let (is_ready, reason, message) = ready(name, view, unmet, waiting_for);
     PoolReport {
-        addresses: view.pools.valid.get(name).map_or(0, |pool| pool.addresses()),
+        addresses: view.pools.valid.get(name).map_or(0, super::super::pool::Pool::addresses),
         addresses_in_use: in_use,
         blocks: count,
         is_ready,

@@ -11,13 +11,16 @@ use crate::view::{BlockFacts, View};
 /// it will not begin them again, so this needs no echo of the epoch.
 pub(super) fn releases(view: &View) -> Vec<Action> {
     let released = view.blocks.values().filter(|block| block.released);
-    let action = |block: &BlockFacts| match block.draining {
-        true => delete(block, DeleteReason::Released),
-        false => Action::SetDraining {
-            block: block.reference.clone(),
-            draining: true,
-            why: "its node returned it",
-        },
+    let action = |block: &BlockFacts| {
+        if block.draining {
+            delete(block, DeleteReason::Released)
+        } else {
+            Action::SetDraining {
+                block: block.reference.clone(),
+                draining: true,
+                why: "its node returned it",
+            }
+        }
     };
     released.map(action).collect()
 }

@@ -11,7 +11,7 @@ use super::http::Health;
 use super::leadership::Leadership;
 use super::set_up::{Outcome, SetUp};
 use super::store::Store;
-use super::write::{Writer, reference};
+use super::write::{Writer, ready_reason, reference};
 use super::{Options, cause, is_status, now};
 use crate::ledger::Ledger;
 use crate::plan::{Action, Conflict, Plan, plan};
@@ -38,7 +38,7 @@ pub(super) struct Leader {
 }
 
 impl Leader {
-    pub(super) fn new(client: Client, options: Options, leadership: Leadership) -> Self {
+    pub(super) fn new(client: Client, options: &Options, leadership: Leadership) -> Self {
         Self {
             writer: Writer::new(client.clone(), &options.identity),
             set_up: SetUp::new(client, &options.namespace),
@@ -181,7 +181,9 @@ impl Leader {
             match answer {
                 Some(Ok(created)) => {
                     info!(object = %action, "done");
-                    created.into_iter().for_each(|block| store.created(block));
+                    if let Some(block) = created {
+                        store.created(block);
+                    }
                 }
                 answer => {
                     if let Action::Delete { block, .. } = action {
@@ -193,29 +195,23 @@ impl Leader {
         }
     }
 
-    async fn report(&self, plan: &Plan, store: &Store) {
+    async fn report(&self, plan: &Plan, store: &mut Store) {
         for (name, report) in &plan.pools {
             let Some(pool) = store.pool(name).filter(|_| self.leadership.is_held()) else { continue };
+            let reason_before = ready_reason(pool).map(str::to_owned);
+            let object = format!("IPPool {name}");
             match self.writer.report(pool, report).await {
-                Ok(false) => {}
-                Ok(true) => {
-                    info!(
-                        object = format!("IPPool {name}"),
-                        reason = report.reason,
-                        cause = report.message,
-                        "condition Ready"
-                    );
-                    self.writer.tell(&reference(pool), report.is_ready, report.reason, &report.message).await;
-                }
+                Ok(None) => continue,
+                Ok(Some(pool)) => store.reported(pool),
                 Err(error) => {
                     let remedy = "none needed: it is tried again";
-                    warn!(
-                        object = format!("IPPool {name}"),
-                        cause = &*cause(&error),
-                        remedy,
-                        "status not written"
-                    );
+                    warn!(object, cause = &*cause(&error), remedy, "status not written");
+                    continue;
                 }
+            }
+            if let Some(pool) = store.pool(name).filter(|_| reason_before.as_deref() != Some(report.reason)) {
+                info!(object, reason = report.reason, cause = report.message, "condition Ready");
+                self.writer.tell(&reference(pool), report.is_ready, report.reason, &report.message).await;
             }
         }
     }

@@ -131,15 +131,12 @@ async fn round(leases: &Api<Lease>, candidate: &mut Candidate, start: Instant) -
 
 async fn write(leases: &Api<Lease>, lease: Option<Lease>, spec: LeaseSpec) -> kube::Result<()> {
     let parameters = PostParams::default();
-    match lease {
-        Some(mut lease) => {
-            lease.spec = Some(spec);
-            leases.replace(LEASE, &parameters, &lease).await?;
-        }
-        None => {
-            let metadata = ObjectMeta { name: Some(LEASE.to_owned()), ..ObjectMeta::default() };
-            leases.create(&parameters, &Lease { metadata, spec: Some(spec) }).await?;
-        }
+    if let Some(mut lease) = lease {
+        lease.spec = Some(spec);
+        leases.replace(LEASE, &parameters, &lease).await?;
+    } else {
+        let metadata = ObjectMeta { name: Some(LEASE.to_owned()), ..ObjectMeta::default() };
+        leases.create(&parameters, &Lease { metadata, spec: Some(spec) }).await?;
     }
     Ok(())
 }

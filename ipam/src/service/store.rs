@@ -151,6 +151,11 @@ impl Store {
         self.blocks.objects.insert(block.name_any(), block);
     }
 
+    /// Puts in a pool whose status was just written, which the watch will bring again.
+    pub(super) fn reported(&mut self, pool: IPPool) {
+        self.pools.objects.insert(pool.name_any(), pool);
+    }
+
     /// The pool of this name.
     pub(super) fn pool(&self, name: &str) -> Option<&IPPool> {
         self.pools.objects.get(name)

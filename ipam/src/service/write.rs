@@ -81,18 +81,16 @@ impl Writer {
         self.pools.patch(pool, &PatchParams::default(), &patch).await.map(|_| ())
     }
 
-    /// Writes what the plan says of a pool, if its status says something else. Whether the
-    /// condition Ready changed its reason.
-    pub(super) async fn report(&self, pool: &IPPool, report: &PoolReport) -> kube::Result<bool> {
+    /// Writes what the plan says of a pool, if its status says something else. The pool as it is
+    /// then comes back.
+    pub(super) async fn report(&self, pool: &IPPool, report: &PoolReport) -> kube::Result<Option<IPPool>> {
         let before = pool.status.clone().unwrap_or_default();
         let status = status(pool, report);
         if status == before {
-            return Ok(false);
+            return Ok(None);
         }
         let patch = Patch::Merge(json!({ "status": status }));
-        self.pools.patch_status(&pool.name_any(), &PatchParams::default(), &patch).await?;
-        let known = before.conditions.iter().find(|condition| condition.type_ == READY);
-        Ok(known.is_none_or(|known| known.reason != report.reason))
+        self.pools.patch_status(&pool.name_any(), &PatchParams::default(), &patch).await.map(Some)
     }
 
     /// Whether any Pod is bound to this node. An API that does not answer leaves it open: true.
@@ -111,6 +109,12 @@ impl Writer {
             debug!(cause = &*cause(&error), "Event not written");
         }
     }
+}
+
+/// The reason of a pool's condition Ready, as it is in its status.
+pub(super) fn ready_reason(pool: &IPPool) -> Option<&str> {
+    let conditions = &pool.status.as_ref()?.conditions;
+    conditions.iter().find(|condition| condition.type_ == READY).map(|ready| ready.reason.as_str())
 }
 
 /// Where an Event about this pool belongs.
