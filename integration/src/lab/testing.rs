@@ -12,10 +12,12 @@ use std::ops::Deref;
 use std::path::Path;
 use std::time::Duration;
 
+use api::control::Request;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::GroupVersionKind;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -25,6 +27,7 @@ use super::error::LabError;
 use super::programs::Programs;
 use super::steps::Steps;
 use super::topology::Shape;
+use crate::probe::Endpoint;
 
 /// Who a test's objects belong to in server-side apply.
 const FIELD_MANAGER: &str = "test";
@@ -131,6 +134,20 @@ impl TestLab {
             matches!(api.get_opt(name).await, Ok(None)).then_some(())
         })
         .await
+    }
+
+    /// What a node's daemon answers over its control socket.
+    ///
+    /// # Errors
+    /// When there is no such node or its daemon does not answer.
+    pub async fn control<T>(&self, node: &str, request: Request) -> Result<T, LabError>
+    where
+        T: DeserializeOwned + Send + 'static,
+    {
+        let holder = self.process_of(&Endpoint::Node(node.into()))?;
+        let socket = format!("/proc/{holder}/root{}", api::names::CONTROL_SOCKET);
+        let asking = move || super::ask_daemon(Path::new(&socket), &request);
+        Ok(tokio::task::spawn_blocking(asking).await.map_err(std::io::Error::other)??)
     }
 
     /// Ends the lab in order.
