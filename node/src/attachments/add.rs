@@ -95,12 +95,9 @@ impl Attachments {
     async fn assign(&self, owner: &Owner) -> Result<Vec<IpAddr>, CniError> {
         let assigned = tokio::time::timeout(ADDRESS_TIME_MAX, async {
             loop {
-                // Subscribed before the attempt, so that no change is missed between the two.
-                let changed = self.state.addresses_changed.notified();
-                let (outcome, _) = self.state.change(|inner| inner.local.assign(now(), owner));
-                let error = match outcome {
+                let (error, changed) = match self.state.assign(owner) {
                     Ok(addresses) => return addresses,
-                    Err(error) => error,
+                    Err(out) => out,
                 };
                 self.unreported.notify_one();
                 if self.clean_freed().await > 0 {
@@ -112,8 +109,7 @@ impl Attachments {
         if let Ok(addresses) = assigned.await {
             return Ok(addresses);
         }
-        let (outcome, _) = self.state.change(|inner| inner.local.assign(now(), owner));
-        outcome.map_err(|error| {
+        self.state.assign(owner).map_err(|(error, _)| {
             CniError::new(ErrorCode::TRY_AGAIN_LATER, error.to_string())
                 .with_details(format!("waited {} s", ADDRESS_TIME_MAX.as_secs()))
         })

@@ -39,6 +39,7 @@ pub(super) async fn restore(attachments: &Attachments, objects: &mut Objects) ->
             attachments.context.routes.set(RouteSource::Local, IpNetwork::from(*address), Some(target));
         }
     }
+    withdraw_former(attachments, &endpoints);
     let (gateway, target) = gateway_route();
     attachments.context.routes.set(RouteSource::Local, gateway, Some(target));
     objects.tell_addresses(attachments);
@@ -99,6 +100,15 @@ fn known_endpoints(
         endpoints.insert(found.interface, Arc::new(endpoint));
     }
     endpoints
+}
+
+/// Takes back the routes that a former run of this compartment asked for and that lead to nobody any more.
+fn withdraw_former(attachments: &Attachments, endpoints: &BTreeMap<String, Arc<Endpoint>>) {
+    let is_held = |address| endpoints.values().any(|endpoint| endpoint.addresses.contains(address));
+    let former = attachments.context.shared.endpoints.borrow().by_interface.clone();
+    for address in former.values().flat_map(|endpoint| &endpoint.addresses).filter(|it| !is_held(it)) {
+        attachments.context.routes.set(RouteSource::Local, IpNetwork::from(*address), None);
+    }
 }
 
 /// Tells the addresses what the kernel holds, before any object.

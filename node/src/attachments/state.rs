@@ -11,13 +11,13 @@ use felix::{
     model::route::{RouteSource, RouteTarget},
 };
 use ipam::{
-    local::{COOLDOWN_MILLIS, Local, Memory},
+    local::{COOLDOWN_MILLIS, Local, Memory, OutOfAddresses},
     owner::Owner,
 };
 use ipnetwork::IpNetwork;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, futures::Notified};
 
-use super::AttachmentsView;
+use super::{AttachmentsView, now};
 use crate::shared::{Endpoint, Endpoints, OwnBlocks, Shared};
 
 /// The state; every change goes through [`State::change`].
@@ -27,7 +27,7 @@ pub(super) struct State {
     routes: RouteWriter,
     view: AttachmentsView,
     /// Addresses may have become free, or blocks have come.
-    pub(super) addresses_changed: Notify,
+    addresses_changed: Notify,
 }
 
 /// What changes together.
@@ -58,12 +58,30 @@ impl State {
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut Inner) -> T) -> (T, u64) {
         let mut inner = self.lock();
         let value = change(&mut inner);
-        let generation = self.tell_endpoints(&inner);
-        self.tell_blocks(&inner);
-        self.view.update(&inner.local, &inner.endpoints);
-        drop(inner);
-        self.addresses_changed.notify_waiters();
+        let generation = self.tell(&inner);
         (value, generation)
+    }
+
+    /// The owner's addresses; or why there are none, with what ends once that may be otherwise.
+    pub(super) fn assign(&self, owner: &Owner) -> Result<Vec<IpAddr>, (OutOfAddresses, Notified<'_>)> {
+        let mut inner = self.lock();
+        match inner.local.assign(now(), owner) {
+            Ok(addresses) => {
+                self.tell(&inner);
+                Ok(addresses)
+            }
+            // Subscribed under the lock, so that no change is missed; and not told, as nothing changed: whoever waits
+            // would wake itself by its own attempt, for ever.
+            Err(error) => Err((error, self.addresses_changed.notified())),
+        }
+    }
+
+    fn tell(&self, inner: &Inner) -> u64 {
+        let generation = self.tell_endpoints(inner);
+        self.tell_blocks(inner);
+        self.view.update(&inner.local, &inner.endpoints);
+        self.addresses_changed.notify_waiters();
+        generation
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -71,9 +89,10 @@ impl State {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Before the kernel's endpoints are known nothing is told: a former run of this compartment told more.
     fn tell_endpoints(&self, inner: &Inner) -> u64 {
         self.shared.endpoints.send_if_modified(|known| {
-            let is_new = known.by_interface != inner.endpoints || known.in_sync != inner.in_sync;
+            let is_new = inner.in_sync && (known.by_interface != inner.endpoints || !known.in_sync);
             if is_new {
                 *known = Endpoints {
                     generation: known.generation + 1,
@@ -87,8 +106,11 @@ impl State {
     }
 
     /// A block's blackhole keeps what no pod has from leaving by the default route; a block of one address has none,
-    /// as it would be its pod's own route.
+    /// as it would be its pod's own route. As with endpoints, less than a former run told would be taken for a loss.
     fn tell_blocks(&self, inner: &Inner) {
+        if !inner.in_sync {
+            return;
+        }
         let blocks = inner.local.advertised();
         self.shared.blocks.send_if_modified(|known| {
             let gone = known.blocks.iter().filter(|block| !blocks.contains(block));
