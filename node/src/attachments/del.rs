@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 use cni::{
     protocol::{Attachment, DelRequest, GcRequest, StaleAttachment},
     response::CniError,
+    veth::{Alias, network_hash},
 };
 use felix::{kernel::conntrack::Conntrack, model::route::RouteSource};
 use ipam::owner::Owner;
@@ -49,7 +50,8 @@ impl Attachments {
             let endpoints = inner.endpoints.values();
             endpoints
                 .filter(|endpoint| {
-                    !valid.contains(&(endpoint.container_id.as_str(), endpoint.ifname.as_str()))
+                    is_of_network(endpoint, &request.network)
+                        && !valid.contains(&(endpoint.container_id.as_str(), endpoint.ifname.as_str()))
                 })
                 .cloned()
                 .collect()
@@ -70,20 +72,19 @@ impl Attachments {
 
     /// Removes what the owner has: first the way to it, then its flows, and last its claim to the addresses.
     pub(super) async fn detach(&self, owner: &Owner) {
-        let endpoints: Vec<Arc<Endpoint>> = self.state.read(|inner| {
-            let endpoints = inner.endpoints.values();
-            endpoints.filter(|endpoint| endpoint_owner(endpoint).is_same_attachment(owner)).cloned().collect()
-        });
-        for endpoint in &endpoints {
-            for address in &endpoint.addresses {
-                self.context.routes.set(RouteSource::Local, IpNetwork::from(*address), None);
-            }
-        }
         self.state.change(|inner| {
-            for endpoint in &endpoints {
-                inner.endpoints.remove(&endpoint.interface);
+            // An ADD that failed has routes, but no endpoint yet.
+            let mut addresses = inner.local.release(now(), owner);
+            inner.endpoints.retain(|_, endpoint| {
+                let is_gone = endpoint_owner(endpoint).is_same_attachment(owner);
+                if is_gone {
+                    addresses.extend(&endpoint.addresses);
+                }
+                !is_gone
+            });
+            for address in addresses.into_iter().filter(|address| inner.endpoint_of(*address).is_none()) {
+                self.context.routes.set(RouteSource::Local, IpNetwork::from(address), None);
             }
-            inner.local.release(now(), owner)
         });
         self.clean_freed().await;
         self.unreported.notify_one();
@@ -95,6 +96,10 @@ impl Attachments {
     pub(super) async fn clean_freed(&self) -> usize {
         let addresses: Vec<IpAddr> = self.state.read(|inner| inner.local.to_clean());
         if addresses.is_empty() {
+            return 0;
+        }
+        // While a route leads to the former pod, its peers make new entries as fast as old ones go.
+        if self.context.routes.flush().await.is_err() {
             return 0;
         }
         let freed: BTreeSet<IpAddr> = addresses.iter().copied().collect();
@@ -114,6 +119,11 @@ impl Attachments {
 
 fn serves(endpoint: &Endpoint, attachment: &Attachment) -> bool {
     endpoint.container_id == attachment.container_id && endpoint.ifname == attachment.ifname
+}
+
+/// The alias says whose it is; an endpoint is never without one.
+fn is_of_network(endpoint: &Endpoint, network: &str) -> bool {
+    Alias::parse(&endpoint.alias).is_some_and(|alias| alias.network_hash == network_hash(network))
 }
 
 fn is_of(owner: &Owner, attachment: &Attachment) -> bool {
