@@ -18,6 +18,7 @@ mod restore;
 mod server;
 mod state;
 mod status;
+mod turn;
 
 use std::{path::PathBuf, sync::Arc, time::SystemTime};
 
@@ -32,6 +33,7 @@ use crate::{control_socket, shared::Shared, snapshot::Snapshots};
 use objects::Objects;
 use pods::PodCache;
 use state::State;
+use turn::Turns;
 
 pub use status::AttachmentsView;
 
@@ -59,6 +61,7 @@ pub(crate) struct Attachments {
     context: AttachmentsContext,
     pods: PodCache,
     state: State,
+    turns: Turns,
     /// Something is to be told to the API server.
     unreported: Notify,
 }
@@ -74,6 +77,7 @@ pub async fn run(context: AttachmentsContext, stop: CancellationToken) -> Result
         state: State::new(memory, context.shared.clone(), context.routes.clone(), context.view.clone()),
         context,
         pods: PodCache::default(),
+        turns: Turns::default(),
         unreported: Notify::new(),
     });
     let mut objects = Objects::watch(&attachments.context);

@@ -39,6 +39,7 @@ impl Attachments {
             return Err(CniError::new(ErrorCode::TRY_AGAIN_LATER, message));
         }
         let owner = owner(&request, &pod);
+        let _turn = self.turns.take(&request.attachment).await;
         // Until the endpoint is there nothing but this says that the addresses are in use.
         self.state.change(|inner| inner.under_way.insert(owner.clone()));
         let attached = self.attach(&request, &pod, &owner).await;

@@ -23,6 +23,7 @@ impl Attachments {
     /// Takes everything back from the attachment; one that never was is fine.
     pub(super) async fn del(&self, request: &DelRequest) -> Result<(), CniError> {
         let attachment = &request.attachment;
+        let _turn = self.turns.take(attachment).await;
         let mut owners: BTreeSet<Owner> = self.state.read(|inner| {
             let endpoints = inner.endpoints.values().filter(|endpoint| serves(endpoint, attachment));
             endpoints.map(|endpoint| endpoint_owner(endpoint)).collect()
