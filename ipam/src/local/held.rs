@@ -237,6 +237,16 @@ impl Held {
         self.block.leases().map(|(ordinal, lease)| (self.block.address(ordinal), &lease.owner))
     }
 
+    /// UID of its object.
+    pub(super) fn object_uid(&self) -> Option<&str> {
+        self.object.as_ref().map(|object| object.uid.as_str())
+    }
+
+    /// Since when this address serves its owner.
+    pub(super) fn since(&self, address: IpAddr) -> Option<Moment> {
+        Some(self.block.lease(self.block.ordinal(address)?)?.since)
+    }
+
     /// The status that the object should have, if it has another one.
     pub(super) fn status_to_write(&self, node_uid: &str, memory: &Memory) -> Option<IPBlockStatus> {
         let object = self.object.as_ref().filter(|object| object.node_uid == node_uid)?;

@@ -61,6 +61,12 @@ impl Local {
         self.blocks.values().filter_map(changed).collect()
     }
 
+    /// UID of this node's IPBlock object of this name, as a precondition of the status write: an
+    /// object of the same name may be another node's by the time the request arrives.
+    pub fn object_uid(&self, name: &str) -> Option<&str> {
+        self.blocks.values().find(|held| prefix::object_name(held.cidr()) == name)?.object_uid()
+    }
+
     /// All owners and their addresses, in the order of the addresses.
     #[must_use]
     pub fn leases(&self) -> Vec<(IpAddr, Owner)> {
@@ -70,6 +76,12 @@ impl Local {
             in_blocks.chain(strays).map(|(address, owner)| (address, owner.clone())).collect();
         leases.sort_unstable();
         leases
+    }
+
+    /// Since when this address serves its owner, in the block's own record.
+    pub fn since(&self, address: IpAddr) -> Option<Moment> {
+        let in_blocks = self.blocks.values().find_map(|held| held.since(address));
+        in_blocks.or_else(|| self.strays.get(&address).map(|lease| lease.since))
     }
 
     /// Every block with its pool, its counts and what keeps it from giving new addresses.

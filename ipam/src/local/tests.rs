@@ -318,8 +318,11 @@ fn the_status_says_who_has_what_since_when_and_what_was_freed() {
     local.assign(at(1), &owner(1)).unwrap();
     local.assign(at(2), &owner(2)).unwrap();
     local.release(at(500), &owner(1));
+    let since = |address: &str| local.since(address.parse().unwrap());
+    assert_eq!((since("10.244.0.0"), since("10.244.0.1")), (None, Some(at(2))));
     let writes = local.status_writes();
     let (name, status) = &writes[0];
+    assert_eq!(local.object_uid(name), Some("uid-of-10-244-0-0-30"));
     let mut text = format!("{name} {}", status.in_use);
     for a in &status.allocations {
         write!(text, " [{} {} {} {}]", a.ordinal, a.pod_uid, a.pod, a.since).unwrap();
