@@ -1,6 +1,7 @@
 //! The lab: whole clusters in network namespaces, the embedded API server, tests
 
 pub mod cli;
+pub mod gate;
 pub mod lab;
 pub mod probe;
 
