@@ -29,7 +29,12 @@ pub fn run() -> Result<()> {
     let started = now();
     check(&root, "format", &["fmt", "--check"], &[])?;
     check(&root, "lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])?;
-    check(&root, "documentation", &["doc", "--workspace", "--no-deps", "--quiet"], &[("RUSTDOCFLAGS", "-D warnings")])?;
+    check(
+        &root,
+        "documentation",
+        &["doc", "--workspace", "--no-deps", "--quiet"],
+        &[("RUSTDOCFLAGS", "-D warnings")],
+    )?;
     for core in CORES {
         check(&root, &format!("core of {core} alone"), &["check", "-p", core, "--no-default-features"], &[])?;
     }

@@ -43,7 +43,9 @@ impl Counts {
     pub(super) fn verdict(&self) -> Result<()> {
         match self {
             Self { failed: 1.., .. } => bail!("{} tests failed", self.failed),
-            Self { skipped: 1.., .. } => bail!("{} tests were skipped; a skip is a failure here", self.skipped),
+            Self { skipped: 1.., .. } => {
+                bail!("{} tests were skipped; a skip is a failure here", self.skipped)
+            }
             Self { passed: 0, .. } => bail!("no test ran"),
             Self { exited_well: false, .. } => bail!("cargo test failed outside of a test"),
             _ => Ok(()),
