@@ -1,7 +1,8 @@
 //! Watch streams, reduced to three updates: everything anew, one object, one object gone.
 //!
-//! Objects are parsed one by one, so that one which does not parse costs nobody else anything. A kind that the server
-//! does not know yet is an empty list until it does.
+//! Objects are parsed one by one, so that one which does not parse costs nobody else anything. A kind of ours that the
+//! server does not know yet is an empty list until it does. It is so at the start alone: a server that knew the kind has
+//! told of every object's end before it forgets the kind, and "not found" is then what something on the way says.
 
 use std::{fmt::Debug, time::Duration};
 
@@ -92,6 +93,7 @@ where
         .without_max_times();
     let mut events = watcher(api, config).backoff(watcher::ExponentialBackoff::from(retry)).boxed();
     let mut listed = Vec::new();
+    let mut has_told = false;
     loop {
         let event = tokio::select! {
             // Cancel-safe: an event that is not taken stays in the stream.
@@ -101,16 +103,20 @@ where
         let update = match event {
             None => return,
             Some(Ok(event)) => reduce::<K>(event, &mut listed),
-            Some(Err(error)) if is_unknown_kind(&error) => Some(Update::Reset(Vec::new())),
+            Some(Err(error)) if !has_told && is_ours::<K>() && is_unknown_kind(&error) => {
+                warn!(%kind, "the API server does not know the kind; there is none until its CRD is applied");
+                Some(Update::Reset(Vec::new()))
+            }
             Some(Err(error)) => {
                 warn!(%kind, %error, "watch failed; what is known stays in force and the watch is tried again");
                 None
             }
         };
-        if let Some(update) = update
-            && sender.send(update).await.is_err()
-        {
-            return;
+        if let Some(update) = update {
+            has_told = true;
+            if sender.send(update).await.is_err() {
+                return;
+            }
         }
     }
 }
@@ -147,9 +153,41 @@ fn parse<K: Resource<DynamicType = ()> + DeserializeOwned>(object: DynamicObject
     })
 }
 
+/// Whether the kind is a custom resource of ours. Every server knows the kinds of Kubernetes: without `NetworkPolicy`
+/// all would be allowed.
+fn is_ours<K: Resource<DynamicType = ()>>() -> bool {
+    K::group(&()) == api::GROUP
+}
+
 fn is_unknown_kind(error: &watcher::Error) -> bool {
     matches!(
         error,
         watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::{
+        core::v1::{Namespace, Node, Pod},
+        networking::v1::NetworkPolicy,
+    };
+
+    use super::*;
+
+    #[test]
+    fn only_custom_resources_may_be_unknown() {
+        // (kind, may be unknown)
+        let cases = [
+            ("Pod", is_ours::<Pod>(), false),
+            ("Namespace", is_ours::<Namespace>(), false),
+            ("Node", is_ours::<Node>(), false),
+            ("NetworkPolicy", is_ours::<NetworkPolicy>(), false),
+            ("IPPool", is_ours::<api::IPPool>(), true),
+            ("BGPPeer", is_ours::<api::BGPPeer>(), true),
+        ];
+        for (kind, ours, expected) in cases {
+            assert_eq!(ours, expected, "{kind}");
+        }
+    }
 }
