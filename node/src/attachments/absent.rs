@@ -18,6 +18,7 @@ impl Attachments {
     /// Whether some are left whose interface is still there; their DEL may be under way.
     pub(super) async fn release_absent(&self) -> bool {
         let pods = self.pods.snapshot();
+        self.name_endpoints(&pods);
         if !pods.in_sync {
             return false;
         }

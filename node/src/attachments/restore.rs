@@ -12,11 +12,13 @@ use ipam::{local::Endpoint as Held, owner::Owner};
 use ipnetwork::IpNetwork;
 use tracing::{info, warn};
 
-use super::{Attachments, Objects, add::blocking, now, pods::has_uid};
-use crate::{
-    shared::{Endpoint, PodIdentity},
-    watch::ObjectKey,
+use super::{
+    Attachments, Objects,
+    add::blocking,
+    now,
+    pods::{Pods, has_uid},
 };
+use crate::shared::{Endpoint, PodIdentity};
 
 /// How long the API server may stay silent before the last-good snapshot is used.
 const API_SILENCE_MAX: Duration = Duration::from_secs(5);
@@ -85,21 +87,50 @@ fn known_endpoints(
             warn!(interface = %found.interface, alias = %found.alias, "interface without an alias of ours is left alone; it passes nothing");
             continue;
         };
-        let pod = pods.by_key.iter().find(|(_, pod)| has_uid(pod, &alias.pod_uid));
-        let key =
-            pod.map_or(ObjectKey { namespace: String::new(), name: String::new() }, |(key, _)| key.clone());
-        let endpoint = Endpoint {
+        let nameless = Endpoint {
             interface: found.interface.clone(),
-            pod: PodIdentity { namespace: key.namespace, name: key.name, uid: alias.pod_uid },
+            pod: PodIdentity { namespace: String::new(), name: String::new(), uid: alias.pod_uid },
             alias: found.alias,
             container_id: alias.container_id,
             ifname: alias.ifname,
             addresses: found.addresses.into_iter().collect(),
-            object: pod.map(|(_, pod)| pod.clone()),
+            object: None,
         };
+        let endpoint = with_pod(&nameless, &pods).unwrap_or(nameless);
         endpoints.insert(found.interface, Arc::new(endpoint));
     }
     endpoints
+}
+
+impl Attachments {
+    /// Gives those endpoints their pods of which the kernel's alias was all that was known at the start, because the
+    /// snapshot was older: until then they have no labels and pass nothing.
+    pub(super) fn name_endpoints(&self, pods: &Pods) {
+        let named: Vec<Endpoint> = self.state.read(|inner| {
+            let nameless = inner.endpoints.values().filter(|endpoint| endpoint.pod.name.is_empty());
+            nameless.filter_map(|endpoint| with_pod(endpoint, pods)).collect()
+        });
+        if named.is_empty() {
+            return;
+        }
+        self.state.change(|inner| {
+            for endpoint in named {
+                info!(pod = %endpoint.pod, interface = %endpoint.interface, "the pod of a restored interface is known now");
+                inner.endpoints.insert(endpoint.interface.clone(), Arc::new(endpoint));
+            }
+        });
+    }
+}
+
+/// The endpoint with the pod of its UID, if there is one.
+fn with_pod(endpoint: &Endpoint, pods: &Pods) -> Option<Endpoint> {
+    let (key, object) = pods.by_key.iter().find(|(_, pod)| has_uid(pod, &endpoint.pod.uid))?;
+    let pod = PodIdentity {
+        namespace: key.namespace.clone(),
+        name: key.name.clone(),
+        uid: endpoint.pod.uid.clone(),
+    };
+    Some(Endpoint { pod, object: Some(object.clone()), ..endpoint.clone() })
 }
 
 /// Takes back the routes that a former run of this compartment asked for and that lead to nobody any more.
@@ -134,5 +165,42 @@ fn take_up(attachments: &Attachments, objects: &Objects, endpoints: &BTreeMap<St
     });
     for (address, owner) in refused {
         warn!(%address, %owner, "two interfaces have this address; the second one gets no other until its pod is made anew");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::watch::{ObjectKey, Update};
+
+    #[test]
+    fn a_restored_interface_gets_its_pod_by_the_uid_alone() {
+        let pod = |uid: &str| {
+            serde_json::from_value(serde_json::json!({"metadata": {
+                "namespace": "default", "name": "web", "uid": uid, "labels": {"app": "web"},
+            }}))
+            .unwrap()
+        };
+        let nameless = Endpoint {
+            interface: "tort0123456789a".to_owned(),
+            pod: PodIdentity { namespace: String::new(), name: String::new(), uid: "u1".to_owned() },
+            alias: String::new(),
+            container_id: "c".to_owned(),
+            ifname: "eth0".to_owned(),
+            addresses: Vec::new(),
+            object: None,
+        };
+        // (why, UID of the pod that the API has, named)
+        let cases = [("its own pod", "u1", true), ("the next pod of the name", "u2", false)];
+        for (why, uid, expected) in cases {
+            let cache = crate::attachments::PodCache::default();
+            cache.update(Update::Reset(vec![pod(uid)]));
+            let named = with_pod(&nameless, &cache.snapshot());
+            assert_eq!(named.is_some(), expected, "{why}");
+            let Some(named) = named else { continue };
+            let key = ObjectKey { namespace: named.pod.namespace.clone(), name: named.pod.name.clone() };
+            assert_eq!(key.to_string(), "default/web", "{why}");
+            assert!(named.object.is_some_and(|object| object.metadata.labels.is_some()), "{why}");
+        }
     }
 }
