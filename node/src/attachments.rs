@@ -22,11 +22,11 @@ mod turn;
 
 use std::{path::PathBuf, sync::Arc, time::SystemTime};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use felix::kernel::route_writer::RouteWriter;
 use ipam::moment::Moment;
 use kube::Client;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{control_socket, shared::Shared, snapshot::Snapshots};
@@ -88,15 +88,17 @@ pub async fn run(context: AttachmentsContext, stop: CancellationToken) -> Result
     restored?;
     let listener = control_socket::listen(&attachments.context.socket)?;
     let ended = stop.child_token();
-    let served = tokio::spawn(server::serve(attachments.clone(), listener, ended.clone()));
-    let reported = tokio::spawn(report::run(attachments.clone(), ended.clone()));
+    let mut tasks = JoinSet::new();
+    tasks.spawn(server::serve(attachments.clone(), listener, ended.clone()));
+    tasks.spawn(report::run(attachments.clone(), ended.clone()));
     let result = tokio::select! {
         result = objects.follow(&attachments) => result,
         () = stop.cancelled() => Ok(()),
+        // Before `ended` none ends but by a panic.
+        Some(panicked) = tasks.join_next() => panicked.context("a task of attachments"),
     };
     ended.cancel();
-    served.await?;
-    reported.await?;
+    while tasks.join_next().await.is_some() {}
     result
 }
 

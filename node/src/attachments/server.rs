@@ -9,7 +9,8 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{UnixListener, UnixStream},
     sync::Semaphore,
-    task::JoinSet,
+    task::{JoinError, JoinSet},
+    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -22,7 +23,20 @@ const PLUGINS_MAX: usize = 256;
 /// How long a plugin may take to send a request whole.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// Serves plugins until `stop`; requests under way are answered first.
+/// How long an answer may take to be read; the largest fits into the socket's buffer many times over.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// How long after a connection that cannot be accepted the next is tried: descriptors may be short.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long requests under way may take once the daemon stops. Their plugins ask the next daemon again, and what they
+/// have got is in the kernel.
+const STOP_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// Serves plugins until `stop`; requests under way are answered first, for a while.
+///
+/// # Panics
+/// Where a verb does, so that the compartment starts again from what the kernel says.
 pub(super) async fn serve(attachments: Arc<Attachments>, listener: UnixListener, stop: CancellationToken) {
     let places = Arc::new(Semaphore::new(PLUGINS_MAX));
     let mut plugins = JoinSet::new();
@@ -30,7 +44,10 @@ pub(super) async fn serve(attachments: Arc<Attachments>, listener: UnixListener,
         let accepted = tokio::select! {
             // Cancel-safe: a connection that is not accepted stays in the backlog.
             accepted = listener.accept() => accepted,
-            Some(_) = plugins.join_next() => continue,
+            Some(ended) = plugins.join_next() => {
+                go_on_panicking(ended);
+                continue;
+            }
             () = stop.cancelled() => break,
         };
         let Ok(place) = places.clone().acquire_owned().await else { break };
@@ -45,10 +62,22 @@ pub(super) async fn serve(attachments: Arc<Attachments>, listener: UnixListener,
                     drop(place);
                 });
             }
-            Err(error) => warn!(%error, "cannot accept a plugin's connection"),
+            Err(error) => {
+                warn!(%error, "cannot accept a plugin's connection");
+                let _ = timeout(ACCEPT_PAUSE, stop.cancelled()).await;
+            }
         }
     }
-    while plugins.join_next().await.is_some() {}
+    let answered = async { while plugins.join_next().await.is_some() {} };
+    if timeout(STOP_TIME_MAX, answered).await.is_err() {
+        plugins.shutdown().await;
+    }
+}
+
+fn go_on_panicking(ended: Result<(), JoinError>) {
+    if let Some(panic) = ended.err().and_then(|error| error.try_into_panic().ok()) {
+        std::panic::resume_unwind(panic);
+    }
 }
 
 async fn serve_plugin(
@@ -59,7 +88,7 @@ async fn serve_plugin(
     loop {
         let request = tokio::select! {
             // Not cancel-safe, and need not be: after `stop` nothing more is read.
-            request = tokio::time::timeout(REQUEST_TIME_MAX, read(&mut stream)) => request,
+            request = timeout(REQUEST_TIME_MAX, read(&mut stream)) => request,
             () = stop.cancelled() => return Ok(()),
         };
         let Ok(request) = request else { return Ok(()) };
@@ -69,7 +98,7 @@ async fn serve_plugin(
             Some(Err(error)) => Answer::Error(error.into()),
         };
         let bytes = encode_answer(&answer).or_else(|error| encode_answer(&Answer::Error(error.into())));
-        stream.write_all(&bytes.map_err(io::Error::other)?).await?;
+        timeout(ANSWER_TIME_MAX, stream.write_all(&bytes.map_err(io::Error::other)?)).await??;
     }
 }
 
