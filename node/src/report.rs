@@ -27,8 +27,15 @@ const COUNTS_TIME: Duration = Duration::from_secs(30);
 /// How long changes are gathered before they are written.
 const BATCH_TIME: Duration = Duration::from_millis(500);
 
-/// Writes the report until `stop`.
+/// Writes the report until `stop`; a server that is silent does not keep it.
 pub async fn run(context: Arc<ControlContext>, client: Client, stop: CancellationToken) {
+    tokio::select! {
+        () = keep_written(context, client) => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+async fn keep_written(context: Arc<ControlContext>, client: Client) {
     let mut writer = Writer::new(&context.node_name, client);
     let mut routing = context.shared.routing.subscribe();
     let mut policy = context.shared.policy.subscribe();
@@ -43,15 +50,12 @@ pub async fn run(context: Arc<ControlContext>, client: Client, stop: Cancellatio
             changed = policy.changed() => if changed.is_err() { return },
             changed = sessions.changed() => if changed.is_err() { return },
             () = pause(COUNTS_TIME) => {}
-            () = stop.cancelled() => return,
         }
-        if tokio::time::timeout(BATCH_TIME, stop.cancelled()).await.is_ok() {
-            return;
-        }
+        pause(BATCH_TIME).await;
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "counts are written after a time, whatever happens")]
+#[expect(clippy::disallowed_methods, reason = "changes are gathered for a time, and counts are written after one")]
 async fn pause(time: Duration) {
     tokio::time::sleep(time).await;
 }

@@ -46,7 +46,12 @@ pub(super) async fn run(attachments: Arc<Attachments>, stop: CancellationToken) 
             if tokio::time::timeout(pause, stop.cancelled()).await.is_ok() {
                 return;
             }
-            match report(&attachments, &mut written).await {
+            // A server that is silent must not keep the daemon; what is written half is written again.
+            let reported = tokio::select! {
+                reported = report(&attachments, &mut written) => reported,
+                () = stop.cancelled() => return,
+            };
+            match reported {
                 Ok(()) => break,
                 Err(error) => {
                     debug!(%error, "the API server does not take the node's report; trying again");
@@ -59,6 +64,7 @@ pub(super) async fn run(attachments: Arc<Attachments>, stop: CancellationToken) 
     }
 }
 
+/// Writes what differs from what was written; the first refusal, once everything has had its turn.
 async fn report(attachments: &Attachments, written: &mut Written) -> Result<(), kube::Error> {
     let client = &attachments.context.client;
     // Routes first: what a status says is released must lead nowhere any more.
@@ -67,19 +73,22 @@ async fn report(attachments: &Attachments, written: &mut Written) -> Result<(), 
     }
     let writes = attachments.state.read(|inner| inner.local.status_writes());
     written.blocks.retain(|name, _| writes.iter().any(|(written, _)| written == name));
+    let mut refused = Ok(());
     for (name, status) in writes {
         if written.blocks.get(&name) == Some(&status) {
             continue;
         }
-        write_block(client, &name, &status).await?;
-        written.blocks.insert(name, status);
+        match write_block(client, &name, &status).await {
+            Ok(()) => drop(written.blocks.insert(name, status)),
+            Err(error) => refused = refused.and(Err(error)),
+        }
     }
     let status = node_status(attachments, written.node.as_ref());
     if written.node.as_ref() != Some(&status) {
         write_node(client, &attachments.context.node_name, &status).await?;
         written.node = Some(status);
     }
-    Ok(())
+    refused
 }
 
 async fn write_block(client: &Client, name: &str, status: &IPBlockStatus) -> Result<(), kube::Error> {
