@@ -1,6 +1,6 @@
 //! What the speaker shall be: the desired configuration, checked, and its difference to the former one.
 //!
-//! The whole configuration is given each time. [`diff`] says which sessions must reset
+//! The whole configuration is given each time. `diff` says which sessions must reset
 //! to obey the new one, and why; all else changes while the sessions stay up.
 
 mod check;
