@@ -9,7 +9,7 @@
 //!                  |-> registry (kinds), schema (prune, default, validate), strategy (per kind)
 //!                  |-> patch, apply (server-side apply), table (printing), discovery, openapi
 //! ```
-//! Only `http` and this file do IO; the rest takes `now` and a seed.
+//! Only `http`, `listen` and this file do IO; the rest takes `now` and a seed.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -22,14 +22,12 @@ use std::{
 use k8s_openapi::jiff::Timestamp;
 use tokio::sync::watch;
 
-use self::{
-    http::{Mode, Shared},
-    world::World,
-};
+use self::{http::Shared, listen::Mode, world::World};
 
 mod apply;
 mod discovery;
 mod http;
+pub(crate) mod listen;
 mod names;
 mod object;
 mod openapi;
@@ -75,7 +73,7 @@ impl ApiServer {
             .enable_all()
             .build()?;
         let (world, modes) = (Arc::clone(&shared), mode.subscribe());
-        let serve = move || runtime.block_on(http::serve(listeners, world, modes));
+        let serve = move || runtime.block_on(listen::serve(listeners, world, modes));
         let thread = std::thread::Builder::new().name("apiserver".to_owned()).spawn(serve)?;
         Ok(Self { addresses, shared, mode, thread: Some(thread) })
     }
@@ -88,12 +86,12 @@ impl ApiServer {
     /// Makes the server as good as down: all connections are cut, new ones at once. Its objects
     /// stay as they are.
     pub fn begin_outage(&self) {
-        self.set_mode(Mode::Outage);
+        listen::change(&self.mode, Mode::Outage);
     }
 
     /// Ends an outage: connections are served again.
     pub fn end_outage(&self) {
-        self.set_mode(Mode::Serving);
+        listen::change(&self.mode, Mode::Serving);
     }
 
     /// Forgets all versions but the current ones, as a compaction does: watches that are behind
@@ -109,16 +107,6 @@ impl ApiServer {
     /// Why it had stopped before, if it had.
     pub fn stop(mut self) -> io::Result<()> {
         self.end()
-    }
-
-    fn set_mode(&self, mode: Mode) {
-        self.mode.send_if_modified(|current| {
-            let changes = *current != mode && *current != Mode::Stopped;
-            if changes {
-                *current = mode;
-            }
-            changes
-        });
     }
 
     fn end(&mut self) -> io::Result<()> {

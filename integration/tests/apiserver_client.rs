@@ -1,6 +1,13 @@
 //! The embedded API server by the clients that the product uses: watches, server-side apply,
 //! conflicts, outages.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::too_many_lines,
+    clippy::needless_pass_by_value,
+    reason = "tests panic, tables are long and made of literals"
+)]
+
 use std::{collections::BTreeMap, fmt::Debug, net::TcpListener, time::Duration};
 
 use futures::{Stream, StreamExt};
@@ -15,8 +22,9 @@ use kube::{
         ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams,
         PostParams, Preconditions,
     },
+    core::PartialObjectMeta,
     runtime::{
-        WatchStreamExt, metadata_watcher, reflector,
+        WatchStreamExt, reflector,
         wait::{await_condition, conditions},
         watcher::{self, Event, watcher},
     },
@@ -25,7 +33,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 /// How long anything may take that a test waits for.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 fn start() -> (ApiServer, Client) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -107,13 +115,14 @@ async fn watchers_follow_in_every_way_they_can_start() {
 #[tokio::test]
 async fn metadata_alone_can_be_watched() {
     let (_server, client) = start();
-    let api: Api<ConfigMap> = Api::namespaced(client, "default");
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), "default");
     api.create(&PostParams::default(), &config_map("a", "1")).await.unwrap();
-    let mut stream = Box::pin(metadata_watcher(api.clone(), watcher::Config::default()));
+    let metadata: Api<PartialObjectMeta<ConfigMap>> = Api::namespaced(client, "default");
+    let mut stream = Box::pin(watcher(metadata.clone(), watcher::Config::default()));
     expect(&mut stream, &["init", "init a", "done"]).await;
     api.create(&PostParams::default(), &config_map("b", "1")).await.unwrap();
     expect(&mut stream, &["apply b"]).await;
-    assert_eq!(api.list_metadata(&ListParams::default()).await.unwrap().items.len(), 2);
+    assert_eq!(metadata.list(&ListParams::default()).await.unwrap().items.len(), 2);
 }
 
 #[tokio::test]
@@ -127,7 +136,7 @@ async fn a_forgotten_history_makes_watchers_list_again() {
     let mut events = api.watch(&kube::api::WatchParams::default(), &old).await.unwrap().boxed();
     match within("an event", events.next()).await.unwrap().unwrap() {
         kube::core::WatchEvent::Error(status) => {
-            assert_eq!((status.code, status.reason.as_str()), (410, "Expired"))
+            assert_eq!((status.code, status.reason.as_str()), (410, "Expired"));
         }
         other => panic!("a watch from a forgotten version got {other:?}"),
     }
@@ -267,7 +276,9 @@ async fn pods_are_bound_run_and_deleted_as_kubelets_do() {
     api.delete(&name, &DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() })
         .await
         .unwrap();
-    within("the pod's end", await_condition(api, &name, conditions::is_deleted(&uid))).await.unwrap();
+    within("the pod's end", Box::pin(await_condition(api, &name, conditions::is_deleted(&uid))))
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -275,8 +286,8 @@ async fn what_lost_its_owner_goes() {
     let (_server, client) = start();
     let api: Api<ConfigMap> = Api::namespaced(client, "default");
     let owner = api.create(&PostParams::default(), &config_map("owner", "1")).await.unwrap();
-    let mut owned = config_map("owned", "1");
-    owned.metadata.owner_references = Some(vec![owner.owner_ref(&()).unwrap()]);
+    let mut dependent = config_map("owned", "1");
+    dependent.metadata.owner_references = Some(vec![owner.owner_ref(&()).unwrap()]);
     for (why, policy, survives) in [
         ("in the background", DeleteParams::background(), false),
         ("in the foreground", DeleteParams::foreground(), false),
@@ -286,8 +297,8 @@ async fn what_lost_its_owner_goes() {
             Some(owner) => owner,
             None => api.create(&PostParams::default(), &config_map("owner", "1")).await.unwrap(),
         };
-        owned.metadata.owner_references = Some(vec![owner.owner_ref(&()).unwrap()]);
-        api.create(&PostParams::default(), &owned).await.unwrap();
+        dependent.metadata.owner_references = Some(vec![owner.owner_ref(&()).unwrap()]);
+        api.create(&PostParams::default(), &dependent).await.unwrap();
         api.delete("owner", &policy).await.unwrap();
         assert_eq!(api.get_opt("owner").await.unwrap(), None, "{why}");
         assert_eq!(api.get_opt("owned").await.unwrap().is_some(), survives, "{why}");

@@ -1,17 +1,14 @@
-//! The network side: connections in, calls to the world, answers and streams out.
+//! Requests off the wire into the world, answers and streams out of it.
 //!
 //! ```text
-//! listener task (one per listener) -> connection task -> World (behind a mutex)
-//!                                          ^                 | revision (watch channel)
-//!                                          +---- watches ----+
+//! listen (connections) -> Shared -> World (behind a mutex)
+//!                           ^         | revision (watch channel)
+//!                           +-watches-+
 //! ```
-//! The listener tasks own their connections; the serving thread owns the listener tasks.
 
 use std::{
-    convert::Infallible,
     io,
-    net::TcpListener as StdListener,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
@@ -21,23 +18,14 @@ use hyper::{
     Request, Response,
     body::{Bytes, Frame, Incoming},
     header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT, WARNING},
-    service::service_fn,
-};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    server::conn::auto,
 };
 use jiff::Timestamp;
 use k8s_openapi::jiff;
 use serde_json::Value;
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::watch,
-    task::JoinSet,
-    time::Instant,
-};
+use tokio::{sync::watch, time::Instant};
 
 use super::{
+    listen::{AnswerBody, Respond},
     query::{Call, Query},
     status::Failure,
     world::{Body, Reply, Watch, WatchStep, World},
@@ -49,36 +37,30 @@ const BODY_BYTES_MAX: usize = 3 << 20;
 /// How much of a body that is too large is read to the end before it is refused.
 const DRAINED_BYTES_MAX: usize = 32 << 20;
 
-/// Connections of one listener; beyond it new ones are cut. A large lab has some hundred.
-const CONNECTIONS_MAX: usize = 4_096;
-
 /// How often a silent watch gets a bookmark: about as often as from the real server.
 const BOOKMARK_INTERVAL: Duration = Duration::from_mins(1);
-
-/// Whether the server answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mode {
-    Serving,
-    /// Connections are cut as soon as they are made.
-    Outage,
-    Stopped,
-}
 
 /// What all tasks share.
 pub(super) struct Shared {
     world: Mutex<World>,
     revision: watch::Sender<u64>,
+    /// For streams, which outlive the call that begins them.
+    this: Weak<Self>,
 }
 
 impl Shared {
     pub(super) fn new(world: World) -> Arc<Self> {
         let revision = watch::Sender::new(world.revision());
-        Arc::new(Self { world: Mutex::new(world), revision })
+        Arc::new_cyclic(|this| Self { world: Mutex::new(world), revision, this: Weak::clone(this) })
     }
 
     /// The world. A panic in one request leaves it as the last complete write left it.
     pub(super) fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn this(&self) -> Arc<Self> {
+        self.this.upgrade().expect("whoever calls a method holds an Arc")
     }
 
     /// Tells the watches that something may have changed.
@@ -87,81 +69,45 @@ impl Shared {
         self.revision.send_if_modified(|known| std::mem::replace(known, revision) != revision);
     }
 
+    fn answered(&self, reply: Reply) -> Response<AnswerBody> {
+        let mut response = match reply.body {
+            Body::Json(value) => respond(reply.code, "application/json", full(encoded(&value))),
+            Body::List { head, items } => {
+                respond(reply.code, "application/json", full(encoded_list(&head, &items)))
+            }
+            Body::Text(text) => respond(reply.code, "text/plain", full(text.as_bytes().to_vec())),
+            Body::Watch(watch) => {
+                let frames = StreamBody::new(frames(self.this(), watch));
+                respond(reply.code, "application/json", UnsyncBoxBody::new(frames))
+            }
+        };
+        for warning in reply.warnings {
+            let text = format!("299 - \"{}\"", warning.replace('\\', "\\\\").replace('"', "\\\""));
+            if let Ok(value) = HeaderValue::from_str(&text) {
+                response.headers_mut().append(WARNING, value);
+            }
+        }
+        response
+    }
+
     /// Wakes every watch, whether or not anything changed.
     pub(super) fn wake(&self) {
         self.revision.send_modify(|_| {});
     }
 }
 
-/// Serves all listeners until the mode is `Stopped`.
-pub(super) async fn serve(
-    listeners: Vec<StdListener>,
-    shared: Arc<Shared>,
-    mode: watch::Receiver<Mode>,
-) -> io::Result<()> {
-    let mut tasks = JoinSet::new();
-    for listener in listeners {
-        listener.set_nonblocking(true)?;
-        let listener = TcpListener::from_std(listener)?;
-        tasks.spawn(listen(listener, Arc::clone(&shared), mode.clone()));
-    }
-    while tasks.join_next().await.is_some() {}
-    Ok(())
-}
-
-async fn listen(listener: TcpListener, shared: Arc<Shared>, mode: watch::Receiver<Mode>) {
-    let mut connections = JoinSet::new();
-    let mut stopping = mode.clone();
-    loop {
-        // Both arms are cancel-safe: `accept` loses no connection, `wait_for` loses no mode.
-        tokio::select! {
-            accepted = listener.accept() => {
-                while connections.try_join_next().is_some() {}
-                let is_serving = *mode.borrow() == Mode::Serving && connections.len() < CONNECTIONS_MAX;
-                // Errors of `accept` are those of one connection, which is gone already.
-                if let (Ok((stream, _)), true) = (accepted, is_serving) {
-                    connections.spawn(connection(stream, Arc::clone(&shared), mode.clone()));
-                }
+impl Respond for Shared {
+    async fn respond(&self, request: Request<Incoming>) -> Response<AnswerBody> {
+        let reply = match read_call(request).await {
+            Ok(call) => {
+                let reply = self.world().handle(&call, Timestamp::now());
+                self.announce();
+                reply
             }
-            _ = stopping.wait_for(|mode| *mode == Mode::Stopped) => break,
-        }
+            Err(failure) => Err(failure),
+        };
+        reply.map_or_else(|failure| refused(&failure), |reply| self.answered(reply))
     }
-    // Each connection sees the mode itself and ends.
-    while connections.join_next().await.is_some() {}
-}
-
-async fn connection(stream: TcpStream, shared: Arc<Shared>, mut mode: watch::Receiver<Mode>) {
-    // Answers are small and waited for.
-    let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| {
-        let shared = Arc::clone(&shared);
-        async move { Ok::<_, Infallible>(answer(&shared, request).await) }
-    });
-    let server = auto::Builder::new(TokioExecutor::new());
-    let conversation = server.serve_connection(TokioIo::new(stream), service);
-    // Dropping the connection cuts it, which is what both other modes mean.
-    tokio::select! {
-        result = conversation => {
-            if let Err(error) = result {
-                tracing::debug!(%error, "connection ended");
-            }
-        }
-        _ = mode.wait_for(|mode| *mode != Mode::Serving) => {}
-    }
-}
-
-type AnswerBody = UnsyncBoxBody<Bytes, Infallible>;
-
-async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<AnswerBody> {
-    let reply = match read_call(request).await {
-        Ok(call) => {
-            let reply = shared.world().handle(&call, Timestamp::now());
-            shared.announce();
-            reply
-        }
-        Err(failure) => Err(failure),
-    };
-    reply.map_or_else(|failure| refused(&failure), |reply| answered(shared, reply))
 }
 
 async fn read_call(request: Request<Incoming>) -> Result<Call, Failure> {
@@ -205,27 +151,6 @@ fn refused(failure: &Failure) -> Response<AnswerBody> {
     respond(failure.code, "application/json", full(encoded(&failure.body())))
 }
 
-fn answered(shared: &Arc<Shared>, reply: Reply) -> Response<AnswerBody> {
-    let mut response = match reply.body {
-        Body::Json(value) => respond(reply.code, "application/json", full(encoded(&value))),
-        Body::List { head, items } => {
-            respond(reply.code, "application/json", full(encoded_list(&head, &items)))
-        }
-        Body::Text(text) => respond(reply.code, "text/plain", full(text.as_bytes().to_vec())),
-        Body::Watch(watch) => {
-            let frames = StreamBody::new(frames(Arc::clone(shared), watch));
-            respond(reply.code, "application/json", UnsyncBoxBody::new(frames))
-        }
-    };
-    for warning in reply.warnings {
-        let text = format!("299 - \"{}\"", warning.replace('\\', "\\\\").replace('"', "\\\""));
-        if let Ok(value) = HeaderValue::from_str(&text) {
-            response.headers_mut().append(WARNING, value);
-        }
-    }
-    response
-}
-
 fn respond(code: u16, kind: &'static str, body: AnswerBody) -> Response<AnswerBody> {
     let mut response = Response::new(body);
     *response.status_mut() =
@@ -235,7 +160,7 @@ fn respond(code: u16, kind: &'static str, body: AnswerBody) -> Response<AnswerBo
 }
 
 fn full(bytes: Vec<u8>) -> AnswerBody {
-    UnsyncBoxBody::new(Full::new(Bytes::from(bytes)))
+    UnsyncBoxBody::new(Full::new(Bytes::from(bytes)).map_err(|never| match never {}))
 }
 
 fn encoded(value: &Value) -> Vec<u8> {
@@ -269,7 +194,7 @@ struct Streaming {
     is_over: bool,
 }
 
-fn frames(shared: Arc<Shared>, watch: Box<Watch>) -> impl Stream<Item = Result<Frame<Bytes>, Infallible>> {
+fn frames(shared: Arc<Shared>, watch: Box<Watch>) -> impl Stream<Item = Result<Frame<Bytes>, io::Error>> {
     let now = Instant::now();
     let ends = now + Duration::from_secs(watch.timeout_secs());
     let revision = shared.revision.subscribe();

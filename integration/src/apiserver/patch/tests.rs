@@ -4,6 +4,7 @@ use super::*;
 use crate::apiserver::registry::Registry;
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn strategic_merge_goes_by_the_keys_of_the_lists() {
     let registry = Registry::new();
     let schema = &registry.find("", "v1", "pods").unwrap().schema;

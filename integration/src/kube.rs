@@ -1,0 +1,183 @@
+//! A real API server: kube-apiserver with etcd as its store, built from their own modules.
+//!
+//! It takes the place of the embedded server, listener for listener: what clients see is plain
+//! HTTP at the same addresses, forwarded to the real server over TLS.
+//!
+//! ```text
+//! clients --http--> forward (cut during an outage) --https--> kube-apiserver --> etcd
+//! ```
+//! There is no controller manager; `finalize` empties the namespaces that are deleted, which is
+//! the one controller that clients of an API server alone miss.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread::JoinHandle,
+};
+
+use kube::Client;
+use tokio::sync::{oneshot, watch};
+
+use self::{build::Programs, control_plane::ControlPlane};
+use crate::apiserver::listen::{self, Mode};
+
+mod build;
+mod control_plane;
+mod finalize;
+mod forward;
+mod process;
+
+pub use build::VERSION;
+
+/// Why there is no real API server.
+#[derive(Debug, thiserror::Error)]
+pub enum KubeError {
+    /// The compiler is missing.
+    #[error(
+        "building {program} needs Go 1.26 or later, which is not in the PATH ({source}); install it, or use the embedded API server"
+    )]
+    NoGo {
+        /// What was to be built.
+        program: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The compiler failed.
+    #[error("building {program} failed: {output}")]
+    Build {
+        /// What was to be built.
+        program: &'static str,
+        /// The end of the compiler's output.
+        output: String,
+    },
+    /// A program ended, or did not get ready in time.
+    #[error("{program} is not ready: {why}; its log is {log}")]
+    NotReady {
+        /// Which program.
+        program: &'static str,
+        /// What happened instead.
+        why: String,
+        /// Where it says more.
+        log: PathBuf,
+    },
+    /// The client for the server could not be made.
+    #[error("no client for the API server: {0}")]
+    Client(String),
+    /// The system refused something.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// A running kube-apiserver with its etcd; both stop when this is dropped.
+pub struct KubeServer {
+    addresses: Vec<SocketAddr>,
+    mode: watch::Sender<Mode>,
+    thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl KubeServer {
+    /// Starts both programs, with their data and logs in `directory`, and serves them on these
+    /// listeners. Builds them first if this machine has not yet; `progress` is told of that.
+    ///
+    /// Blocks until the server is ready: some seconds, minutes with a build.
+    ///
+    /// # Errors
+    /// See [`KubeError`].
+    pub fn start(
+        listeners: Vec<TcpListener>,
+        directory: &Path,
+        progress: impl FnMut(&str),
+    ) -> Result<Self, KubeError> {
+        let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
+        let programs = build::programs(progress)?;
+        let mode = watch::Sender::new(Mode::Serving);
+        let (modes, directory) = (mode.subscribe(), directory.to_owned());
+        let (ready, told) = oneshot::channel();
+        // The programs die with the thread that started them, so it is one that lives as long as this.
+        let serve = move || run(listeners, &programs, &directory, modes, ready);
+        let thread = std::thread::Builder::new().name("kube-apiserver".to_owned()).spawn(serve)?;
+        let mut server = Self { addresses, mode, thread: Some(thread) };
+        match told.blocking_recv() {
+            Ok(Ok(())) => Ok(server),
+            Ok(Err(error)) => Err(error),
+            Err(_) => {
+                Err(server.end().err().unwrap_or_else(|| io::Error::other("the serving thread ended")).into())
+            }
+        }
+    }
+
+    /// Where it listens, in the order of the listeners.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Makes the server as good as down: all connections are cut, new ones at once.
+    pub fn begin_outage(&self) {
+        listen::change(&self.mode, Mode::Outage);
+    }
+
+    /// Ends an outage: connections are served again.
+    pub fn end_outage(&self) {
+        listen::change(&self.mode, Mode::Serving);
+    }
+
+    /// Stops both programs and waits for their end.
+    ///
+    /// # Errors
+    /// What went wrong while serving or stopping.
+    pub fn stop(mut self) -> io::Result<()> {
+        self.end()
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        self.mode.send_replace(Mode::Stopped);
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(result)) => result,
+            Some(Err(_)) => Err(io::Error::other("the thread of kube-apiserver panicked")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for KubeServer {
+    fn drop(&mut self) {
+        if let Err(error) = self.end() {
+            tracing::warn!(%error, "kube-apiserver did not stop well");
+        }
+    }
+}
+
+/// Everything on one thread: the programs, the forwarding and the finalizing of namespaces.
+fn run(
+    listeners: Vec<TcpListener>,
+    programs: &Programs,
+    directory: &Path,
+    modes: watch::Receiver<Mode>,
+    ready: oneshot::Sender<Result<(), KubeError>>,
+) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let (plane, client) = match begin(programs, directory).await {
+            Ok(begun) => begun,
+            Err(error) => {
+                // Nobody listens if the caller is gone, too.
+                let _ = ready.send(Err(error));
+                return Ok(());
+            }
+        };
+        let _ = ready.send(Ok(()));
+        let finalizing = tokio::spawn(finalize::run(client.clone(), modes.clone()));
+        let served = listen::serve(listeners, Arc::new(forward::Forward::new(client)), modes).await;
+        finalizing.await.map_err(io::Error::other)?;
+        plane.stop().await?;
+        served
+    })
+}
+
+async fn begin(programs: &Programs, directory: &Path) -> Result<(ControlPlane, Client), KubeError> {
+    let plane = ControlPlane::start(programs, directory).await?;
+    let client = plane.client().await?;
+    Ok((plane, client))
+}
