@@ -61,10 +61,11 @@ mod tests {
     #[test]
     fn one_verb_at_a_time_for_each_attachment() {
         let turns = Turns::default();
-        let add = turns.take(&attachment("a")).now_or_never();
+        let contested = attachment("a");
+        let add = turns.take(&contested).now_or_never();
         assert!(add.is_some());
         assert!(turns.take(&attachment("b")).now_or_never().is_some(), "another attachment does not wait");
-        let mut del = Box::pin(turns.take(&attachment("a")));
+        let mut del = Box::pin(turns.take(&contested));
         assert!(del.as_mut().now_or_never().is_none(), "DEL waits for the ADD");
         drop(add);
         assert!(del.now_or_never().is_some(), "and goes on at its end");
