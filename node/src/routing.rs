@@ -7,21 +7,18 @@
 //! It reads no object that a tenant can write. It starts once its watches have told everything, and from the
 //! last-good snapshot if the API server stays silent.
 
+mod forwarding;
 mod view;
 
-use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, anyhow};
 use bgp::{
     config::{Origination, Originations},
     driver::{self, FibEvent, Handle},
     speaker::{RestartMode, SessionEvent, Stop},
-    wire::Family,
 };
-use felix::{
-    kernel::route_writer::RouteWriter,
-    model::route::{NextHop, RouteSource, RouteTarget},
-};
+use felix::kernel::route_writer::RouteWriter;
 use kube::Client;
 use tokio::{sync::mpsc, sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -33,6 +30,7 @@ use crate::{
     shared::{OwnBlocks, RoutingProgress, Shared},
     snapshot::Snapshots,
 };
+use forwarding::Forwarding;
 use view::View;
 
 /// How long the API server may stay silent before the last-good snapshot is used.
@@ -66,14 +64,14 @@ pub async fn run(context: RoutingContext, stop: CancellationToken) -> Result<()>
         () = stop.cancelled() => return Ok(()),
     };
     let mut desired = first;
+    let mut forwarding = Forwarding::new(context.routes.clone());
     loop {
-        let mut session = Running::start(&context, &desired).await?;
-        match session.run(&context, &mut view, &mut desired, &stop).await? {
-            Next::Stop => {
-                session.stop().await;
-                return Ok(());
-            }
-            Next::ListenAgain => session.stop().await,
+        let mut session = Running::start(&context, &desired, forwarding.restart_mode()).await?;
+        let next = session.run(&context, &mut view, &mut desired, &mut forwarding, &stop).await?;
+        session.stop().await;
+        match next {
+            Next::Stop => return Ok(()),
+            Next::ListenAgain => forwarding.speaker_ended(),
         }
     }
 }
@@ -121,11 +119,11 @@ struct Running {
 }
 
 impl Running {
-    async fn start(context: &RoutingContext, desired: &Desired) -> Result<Self> {
+    async fn start(context: &RoutingContext, desired: &Desired, mode: RestartMode) -> Result<Self> {
         let port = desired.listen_port;
         let listen: Vec<SocketAddr> = vec![([0, 0, 0, 0], port).into(), ([0_u16; 8], port).into()];
         let (handle, fib, events, task) =
-            driver::start(desired.speaker.clone(), restart_mode(&context.routes), listen)
+            driver::start(desired.speaker.clone(), mode, listen)
                 .await
                 .with_context(|| format!("the speaker cannot start on port {port}"))?;
         context.speaker.send_replace(Some(handle.clone()));
@@ -138,9 +136,10 @@ impl Running {
         context: &RoutingContext,
         view: &mut View,
         desired: &mut Desired,
+        forwarding: &mut Forwarding,
         stop: &CancellationToken,
     ) -> Result<Next> {
-        tell(context, desired, view.cluster());
+        self.publish(context, desired, view.cluster());
         let mut blocks = context.shared.blocks.subscribe();
         blocks.mark_changed();
         let mut sources_synced = false;
@@ -148,7 +147,7 @@ impl Running {
             tokio::select! {
                 // Cancel-safe, all of them: a message that is not received stays in its channel.
                 event = self.fib.recv() => {
-                    apply_fib(&context.routes, event.ok_or_else(|| anyhow!("the speaker ended by itself"))?);
+                    forwarding.apply(event.ok_or_else(|| anyhow!("the speaker ended by itself"))?);
                 }
                 Some(event) = self.events.recv() => {
                     session_events::log(&event);
@@ -189,7 +188,7 @@ impl Running {
         view: &View,
         desired: &mut Desired,
     ) -> Result<bool> {
-        let next = match config::desired(view.cluster(), &context.node_name) {
+        let mut next = match config::desired(view.cluster(), &context.node_name) {
             Ok(next) => next,
             Err(problem) => {
                 // The Node object may be gone for a moment; what runs goes on.
@@ -207,13 +206,22 @@ impl Running {
                 }
                 Err(error) => {
                     error!(%error, "the new configuration is refused; the former one stays in force");
+                    let message = format!("BGP goes on as before: the new configuration is refused: {error}");
+                    next.problems.push(Problem::new("Node", &context.node_name, message));
+                    // Not equal to what is wanted, so that the next change tries again.
+                    next.speaker.clone_from(&desired.speaker);
                 }
             }
         }
         *desired = next;
-        tell(context, desired, view.cluster());
-        context.snapshots.store_routing(view.cluster());
+        self.publish(context, desired, view.cluster());
         Ok(desired.listen_port != self.listen_port)
+    }
+
+    /// Tells the others what is in force, and the next daemon, which may start without the API server.
+    fn publish(&self, context: &RoutingContext, desired: &Desired, cluster: &ClusterView) {
+        tell(context, desired, cluster);
+        context.snapshots.store_routing(cluster);
     }
 
     async fn stop(self) {
@@ -228,34 +236,7 @@ impl Running {
     }
 }
 
-/// A kernel that has routes of ours forwarded while no daemon ran: peers may keep their paths through us.
-fn restart_mode(routes: &RouteWriter) -> RestartMode {
-    let observed: Vec<Family> = RouteSource::ALL
-        .into_iter()
-        .flat_map(|source| routes.observed(source).into_keys())
-        .map(|prefix| Family::of(&prefix))
-        .collect();
-    if observed.is_empty() {
-        return RestartMode::Fresh;
-    }
-    let preserved_families = Family::ALL.into_iter().filter(|family| observed.contains(family)).collect();
-    RestartMode::Restarting { preserved_families }
-}
-
-fn apply_fib(routes: &RouteWriter, event: FibEvent) {
-    match event {
-        FibEvent::Synced => routes.in_sync(RouteSource::Bgp),
-        FibEvent::Change(change) => {
-            let hops = change.next_hops.into_iter();
-            let hops: BTreeSet<NextHop> =
-                hops.map(|hop| NextHop { gateway: hop.gateway, interface: hop.interface }).collect();
-            let target = (!hops.is_empty()).then_some(RouteTarget::Via(hops));
-            routes.set(RouteSource::Bgp, change.prefix, target);
-        }
-    }
-}
-
-/// Publishes what is in force, for the other compartments and for status.
+/// What is in force, for the other compartments and for status.
 fn tell(context: &RoutingContext, desired: &Desired, cluster: &ClusterView) {
     let node = cluster.nodes.get(&context.node_name).cloned().unwrap_or_default();
     let progress = RoutingProgress {
