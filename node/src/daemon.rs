@@ -2,7 +2,10 @@
 
 mod pages;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result};
 use felix::{
@@ -16,7 +19,7 @@ use felix::{
 use kube::Client;
 use tokio::{net::UnixListener, signal::unix::SignalKind, sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::{
     args::Args,
@@ -33,6 +36,9 @@ use crate::{
     snapshot::Snapshots,
 };
 use pages::DaemonPages;
+
+/// How long after plugin and configuration could not be written it is tried again.
+const INSTALL_PAUSE: Duration = Duration::from_secs(10);
 
 /// Runs until SIGTERM or SIGINT; the kernel then keeps what it has.
 ///
@@ -212,12 +218,22 @@ async fn install_when_ready(args: Args, shared: Shared, stop: CancellationToken)
     for path in install::foreign_conflists(&args.cni_conf_dir) {
         warn!(path = %path.display(), "the runtime prefers this CNI configuration to ours; remove it if pods shall use Tortie");
     }
+    // A full or read-only disk is no reason to end routing.
+    while let Err(error) = install_files(&args) {
+        error!(cause = format!("{error:#}"), "the runtime gets no plugin from us; trying again");
+        if tokio::time::timeout(INSTALL_PAUSE, stop.cancelled()).await.is_ok() {
+            return Ok(());
+        }
+    }
+    info!("ready: pods get network on this node");
+    Ok(())
+}
+
+fn install_files(args: &Args) -> Result<()> {
     if let Some(plugin) = &args.cni_plugin {
         install::install_plugin(plugin, &args.cni_bin_dir)?;
     }
-    install::install_conflist(&args.cni_conf_dir, &args.run_dir.join("cni.sock"))?;
-    info!("ready: pods get network on this node");
-    Ok(())
+    install::install_conflist(&args.cni_conf_dir, &args.run_dir.join("cni.sock"))
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long the daemon has been running is for people")]
