@@ -25,6 +25,9 @@ const CLIENTS_MAX: usize = 32;
 /// How long a client may take over a question, or over taking its answer.
 const CLIENT_TIME_MAX: Duration = Duration::from_secs(10);
 
+/// How long after a connection that cannot be accepted the next is tried: descriptors may be short.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
 /// Longest question in bytes; they are all short.
 const QUESTION_LENGTH_MAX: u32 = 64 * 1024;
 
@@ -69,9 +72,11 @@ pub async fn serve(answers: Arc<impl Answers>, listener: UnixListener, stop: Can
             Some(_) = clients.join_next() => continue,
             () = stop.cancelled() => break,
         };
-        let (Ok((stream, _)), Ok(place)) = (accepted, Arc::clone(&places).try_acquire_owned()) else {
+        let Ok((stream, _)) = accepted else {
+            let _ = timeout(ACCEPT_PAUSE, stop.cancelled()).await;
             continue;
         };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
         let answers = Arc::clone(&answers);
         clients.spawn(async move {
             // A client that sends garbage or goes away costs its own connection alone.

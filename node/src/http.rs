@@ -12,6 +12,9 @@ use tokio_util::sync::CancellationToken;
 /// How many clients are served at a time; kubelet and Prometheus need two.
 const CLIENTS_MAX: usize = 32;
 
+/// How long after a connection that cannot be accepted the next is tried: descriptors may be short.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
 /// How long a client may take to send its request.
 const HEADER_TIME_MAX: Duration = Duration::from_secs(10);
 
@@ -48,7 +51,11 @@ pub async fn serve(address: SocketAddr, pages: Arc<dyn Pages>, stop: Cancellatio
             Some(_) = clients.join_next() => continue,
             () = stop.cancelled() => break,
         };
-        let (Ok((stream, _)), Ok(place)) = (accepted, places.clone().try_acquire_owned()) else { continue };
+        let Ok((stream, _)) = accepted else {
+            let _ = tokio::time::timeout(ACCEPT_PAUSE, stop.cancelled()).await;
+            continue;
+        };
+        let Ok(place) = places.clone().try_acquire_owned() else { continue };
         let pages = pages.clone();
         clients.spawn(async move {
             let service = service_fn(move |request| {

@@ -55,7 +55,7 @@ async fn keep_written(context: Arc<ControlContext>, client: Client) {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "changes are gathered for a time, and counts are written after one")]
+#[expect(clippy::disallowed_methods, reason = "changes are gathered for a time, counts written after one")]
 async fn pause(time: Duration) {
     tokio::time::sleep(time).await;
 }
