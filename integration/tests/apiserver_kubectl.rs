@@ -10,8 +10,9 @@
 use std::{
     io::{BufRead, BufReader, Write},
     net::TcpListener,
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
     sync::mpsc,
+    thread::JoinHandle,
     time::Duration,
 };
 
@@ -524,51 +525,90 @@ fn a_stale_version_is_a_conflict() {
     cluster.check("replaced from what was read before", "replace -f -", &old, &Fails(&[text]));
 }
 
+/// A kubectl that watches, line by line; it ends with this.
+struct Watching {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watching {
+    fn start(cluster: &Cluster, line: &str) -> Self {
+        let words = words(line);
+        let arguments: Vec<&str> = words.iter().map(String::as_str).collect();
+        let mut child = cluster
+            .kubectl(&arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("kubectl is installed and in the PATH");
+        let (sender, lines) = mpsc::channel();
+        let reader = BufReader::new(child.stdout.take().unwrap());
+        let thread = std::thread::spawn(move || {
+            for line in reader.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { child, lines, thread: Some(thread) }
+    }
+
+    /// The first words of the next line.
+    fn next_words(&self, count: usize) -> String {
+        self.next().split_whitespace().take(count).collect::<Vec<_>>().join(" ")
+    }
+
+    fn next(&self) -> String {
+        self.lines.recv_timeout(LIMIT).expect("kubectl prints the change")
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to kill.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
 #[test]
 fn changes_are_watched() {
     let cluster = Cluster::start();
-    let mut child = cluster
-        .kubectl(&[
-            "get",
-            "configmaps",
-            "--watch",
-            "--output-watch-events",
-            "-l",
-            "w=1",
-            "-o",
-            "jsonpath={.type} {.object.metadata.name} {.object.data.x}{'\\n'}",
-        ])
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("kubectl is installed and in the PATH");
-    let (sender, lines) = mpsc::channel();
-    let reader = BufReader::new(child.stdout.take().unwrap());
-    let thread = std::thread::spawn(move || {
-        for line in reader.lines().map_while(Result::ok) {
-            if sender.send(line).is_err() {
-                break;
-            }
-        }
-    });
+    let columns = "jsonpath={.type}/{.object.metadata.name}/{.object.data.x}{\"\\n\"}";
+    let watching = Watching::start(
+        &cluster,
+        &format!("get configmaps --watch --output-watch-events -l w=1 -o {columns}"),
+    );
     let manifest = |value: u8, label: u8| {
         format!(
             "---\n{{apiVersion: v1, kind: ConfigMap, metadata: {{name: a, labels: {{w: '{label}'}}}}, data: {{x: '{value}'}}}}"
         )
     };
     let steps = [
-        ("apply -f -", manifest(1, 1), "ADDED a 1"),
-        ("apply -f -", manifest(2, 1), "MODIFIED a 2"),
-        ("apply -f -", manifest(3, 2), "DELETED a 2"),
-        ("apply -f -", manifest(4, 1), "ADDED a 4"),
-        ("delete configmap a", String::new(), "DELETED a 4"),
+        ("apply -f -", manifest(1, 1), "ADDED/a/1"),
+        ("apply -f -", manifest(2, 1), "MODIFIED/a/2"),
+        ("apply -f -", manifest(3, 2), "DELETED/a/2"),
+        ("apply -f -", manifest(4, 1), "ADDED/a/4"),
+        ("delete configmap a", String::new(), "DELETED/a/4"),
     ];
     for (line, input, expected) in steps {
         cluster.check(expected, line, &input, &Has(&[]));
-        assert_eq!(lines.recv_timeout(LIMIT).as_deref(), Ok(expected));
+        assert_eq!(watching.next(), expected);
     }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    thread.join().unwrap();
+}
+
+#[test]
+fn tables_are_watched() {
+    let cluster = Cluster::start();
+    cluster.check("made before", "create configmap a --from-literal=x=1", "", &Has(&["created"]));
+    let watching = Watching::start(&cluster, "get configmaps --watch --output-watch-events");
+    assert_eq!(watching.next_words(4), "EVENT NAME DATA AGE");
+    assert_eq!(watching.next_words(3), "ADDED a 1", "what is there already");
+    cluster.check("made meanwhile", "create configmap b --from-literal=x=1", "", &Has(&["created"]));
+    assert_eq!(watching.next_words(3), "ADDED b 1", "what comes");
+    cluster.check("gone", "delete configmap a", "", &Has(&["deleted"]));
+    assert_eq!(watching.next_words(3), "DELETED a 1", "what goes");
 }
 
 const DEFINITION: &str = include_str!("apiserver_kubectl/widgets.yaml");
