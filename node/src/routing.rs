@@ -122,10 +122,9 @@ impl Running {
     async fn start(context: &RoutingContext, desired: &Desired, mode: RestartMode) -> Result<Self> {
         let port = desired.listen_port;
         let listen: Vec<SocketAddr> = vec![([0, 0, 0, 0], port).into(), ([0_u16; 8], port).into()];
-        let (handle, fib, events, task) =
-            driver::start(desired.speaker.clone(), mode, listen)
-                .await
-                .with_context(|| format!("the speaker cannot start on port {port}"))?;
+        let (handle, fib, events, task) = driver::start(desired.speaker.clone(), mode, listen)
+            .await
+            .with_context(|| format!("the speaker cannot start on port {port}"))?;
         context.speaker.send_replace(Some(handle.clone()));
         info!(asn = desired.speaker.asn, router_id = %desired.speaker.router_id, port, peers = desired.speaker.neighbors.len(), "speaker started");
         Ok(Self { handle, fib, events, task, listen_port: port })

@@ -62,34 +62,90 @@ impl View {
 
     /// Waits for the next change and takes it; cancel-safe.
     pub(super) async fn changed(&mut self) -> Result<()> {
+        while !self.take_next().await? {}
+        Ok(())
+    }
+
+    /// Waits for the next update and takes it; whether it says anything new. Most do not: kubelets write their Nodes
+    /// every few minutes, and none of that matters here.
+    async fn take_next(&mut self) -> Result<bool> {
         let gone = || anyhow!("a watch of routing ended by itself");
-        tokio::select! {
+        let [nodes, configurations, peers] = &mut self.synced;
+        let is_news = tokio::select! {
             update = self.nodes.recv() => {
                 let update = update.ok_or_else(gone)?;
-                self.synced[0] |= apply(&mut self.cluster.nodes, update, |node| NodeFacts::of(&node));
+                apply(&mut self.cluster.nodes, nodes, update, |node| NodeFacts::of(&node))
             }
             update = self.configurations.recv() => {
                 let update = update.ok_or_else(gone)?;
-                self.synced[1] |= apply(&mut self.cluster.configurations, update, |object| object.spec);
+                apply(&mut self.cluster.configurations, configurations, update, |object| object.spec)
             }
             update = self.peers.recv() => {
                 let update = update.ok_or_else(gone)?;
-                self.synced[2] |= apply(&mut self.cluster.peers, update, |object| object.spec);
+                apply(&mut self.cluster.peers, peers, update, |object| object.spec)
             }
-        }
-        Ok(())
+        };
+        Ok(is_news)
     }
 }
 
-/// Takes the update into the map; whether it was a whole list.
-fn apply<K: ResourceExt, V>(map: &mut BTreeMap<String, V>, update: Update<K>, keep: impl Fn(K) -> V) -> bool {
+/// Takes the update into the map; whether it says anything new, as the first whole list always does.
+fn apply<K: ResourceExt, V: PartialEq>(
+    map: &mut BTreeMap<String, V>,
+    is_synced: &mut bool,
+    update: Update<K>,
+    keep: impl Fn(K) -> V,
+) -> bool {
     match update {
         Update::Reset(objects) => {
-            *map = objects.into_iter().map(|object| (object.name_any(), keep(object))).collect();
-            return true;
+            let all = objects.into_iter().map(|object| (object.name_any(), keep(object))).collect();
+            let is_news = !std::mem::replace(is_synced, true) || *map != all;
+            *map = all;
+            is_news
         }
-        Update::Apply(object) => drop(map.insert(object.name_any(), keep(object))),
-        Update::Delete(key) => drop(map.remove(&key.name)),
+        Update::Apply(object) => {
+            let (name, value) = (object.name_any(), keep(object));
+            let is_news = map.get(&name) != Some(&value);
+            map.insert(name, value);
+            is_news
+        }
+        Update::Delete(key) => map.remove(&key.name).is_some(),
     }
-    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::watch::ObjectKey;
+
+    fn node(label: &str, heartbeat: &str) -> Node {
+        serde_json::from_value(serde_json::json!({
+            "metadata": {"name": "n1", "uid": "u1", "labels": {"rack": label}},
+            "status": {"conditions": [{"type": "Ready", "status": "True", "lastHeartbeatTime": heartbeat}]},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn only_what_matters_is_news() {
+        let (early, late) = ("2026-01-01T00:00:00Z", "2026-01-01T00:05:00Z");
+        let key = || ObjectKey { namespace: String::new(), name: "n1".to_owned() };
+        // (why, update, news); each follows the one before
+        let cases = [
+            ("the first list, though it is empty", Update::Reset(vec![]), true),
+            ("the same list", Update::Reset(vec![]), false),
+            ("a new object", Update::Apply(node("a", early)), true),
+            ("a heartbeat", Update::Apply(node("a", late)), false),
+            ("a label", Update::Apply(node("b", late)), true),
+            ("the list of that", Update::Reset(vec![node("b", early)]), false),
+            ("its end", Update::Delete(key()), true),
+            ("the end of what is not there", Update::Delete(key()), false),
+        ];
+        let (mut map, mut is_synced) = (BTreeMap::new(), false);
+        for (why, update, expected) in cases {
+            let is_news = apply(&mut map, &mut is_synced, update, |node| NodeFacts::of(&node));
+            assert_eq!(is_news, expected, "{why}");
+            assert!(is_synced, "{why}");
+        }
+    }
 }
