@@ -138,7 +138,7 @@ impl Running {
         forwarding: &mut Forwarding,
         stop: &CancellationToken,
     ) -> Result<Next> {
-        self.publish(context, desired, view.cluster());
+        publish(context, desired, view.cluster());
         let mut blocks = context.shared.blocks.subscribe();
         blocks.mark_changed();
         let mut sources_synced = false;
@@ -213,14 +213,8 @@ impl Running {
             }
         }
         *desired = next;
-        self.publish(context, desired, view.cluster());
+        publish(context, desired, view.cluster());
         Ok(desired.listen_port != self.listen_port)
-    }
-
-    /// Tells the others what is in force, and the next daemon, which may start without the API server.
-    fn publish(&self, context: &RoutingContext, desired: &Desired, cluster: &ClusterView) {
-        tell(context, desired, cluster);
-        context.snapshots.store_routing(cluster);
     }
 
     async fn stop(self) {
@@ -233,6 +227,12 @@ impl Running {
             Err(error) => error!(%error, "the speaker's task failed"),
         }
     }
+}
+
+/// Tells the others what is in force, and the next daemon, which may start without the API server.
+fn publish(context: &RoutingContext, desired: &Desired, cluster: &ClusterView) {
+    tell(context, desired, cluster);
+    context.snapshots.store_routing(cluster);
 }
 
 /// What is in force, for the other compartments and for status.

@@ -98,7 +98,7 @@ impl Attachments {
             loop {
                 let (error, changed) = match self.state.assign(owner) {
                     Ok(addresses) => return addresses,
-                    Err(out) => out,
+                    Err(waiting) => *waiting,
                 };
                 self.unreported.notify_one();
                 if self.clean_freed().await > 0 {
@@ -110,7 +110,8 @@ impl Attachments {
         if let Ok(addresses) = assigned.await {
             return Ok(addresses);
         }
-        self.state.assign(owner).map_err(|(error, _)| {
+        self.state.assign(owner).map_err(|waiting| {
+            let (error, _) = *waiting;
             CniError::new(ErrorCode::TRY_AGAIN_LATER, error.to_string())
                 .with_details(format!("waited {} s", ADDRESS_TIME_MAX.as_secs()))
         })

@@ -63,7 +63,7 @@ impl State {
     }
 
     /// The owner's addresses; or why there are none, with what ends once that may be otherwise.
-    pub(super) fn assign(&self, owner: &Owner) -> Result<Vec<IpAddr>, (OutOfAddresses, Notified<'_>)> {
+    pub(super) fn assign(&self, owner: &Owner) -> Result<Vec<IpAddr>, Box<(OutOfAddresses, Notified<'_>)>> {
         let mut inner = self.lock();
         match inner.local.assign(now(), owner) {
             Ok(addresses) => {
@@ -72,16 +72,20 @@ impl State {
             }
             // Subscribed under the lock, so that no change is missed; and not told, as nothing changed: whoever waits
             // would wake itself by its own attempt, for ever.
-            Err(error) => Err((error, self.addresses_changed.notified())),
+            Err(error) => Err(Box::new((error, self.addresses_changed.notified()))),
         }
     }
 
+    /// Nothing is told before all is known: a former run of this compartment told more, and less than that would be
+    /// taken for a loss.
     fn tell(&self, inner: &Inner) -> u64 {
-        let generation = self.tell_endpoints(inner);
-        self.tell_blocks(inner);
-        self.view.update(&inner.local, &inner.endpoints);
+        if inner.in_sync {
+            self.tell_endpoints(inner);
+            self.tell_blocks(inner);
+            self.view.update(&inner.local, &inner.endpoints);
+        }
         self.addresses_changed.notify_waiters();
-        generation
+        self.shared.endpoints.borrow().generation
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -89,10 +93,9 @@ impl State {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Before the kernel's endpoints are known nothing is told: a former run of this compartment told more.
-    fn tell_endpoints(&self, inner: &Inner) -> u64 {
+    fn tell_endpoints(&self, inner: &Inner) {
         self.shared.endpoints.send_if_modified(|known| {
-            let is_new = inner.in_sync && (known.by_interface != inner.endpoints || !known.in_sync);
+            let is_new = known.by_interface != inner.endpoints || !known.in_sync;
             if is_new {
                 *known = Endpoints {
                     generation: known.generation + 1,
@@ -102,15 +105,11 @@ impl State {
             }
             is_new
         });
-        self.shared.endpoints.borrow().generation
     }
 
     /// A block's blackhole keeps what no pod has from leaving by the default route; a block of one address has none,
-    /// as it would be its pod's own route. As with endpoints, less than a former run told would be taken for a loss.
+    /// as it would be its pod's own route.
     fn tell_blocks(&self, inner: &Inner) {
-        if !inner.in_sync {
-            return;
-        }
         let blocks = inner.local.advertised();
         self.shared.blocks.send_if_modified(|known| {
             let gone = known.blocks.iter().filter(|block| !blocks.contains(block));
