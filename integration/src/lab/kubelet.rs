@@ -29,6 +29,9 @@ use super::pods::PodTable;
 use super::process::{Place, Spawner};
 use super::scheduler::{Candidate, pick};
 
+/// The annotation of Pods whose namespace and CNI calls are a test's own business.
+pub const UNMANAGED: &str = "lab.tortie.dev/unmanaged";
+
 /// What the kubelet must know of a node.
 #[derive(Clone, Debug)]
 pub(super) struct NodeHandle {
@@ -125,6 +128,9 @@ impl Loop {
 
     fn start(&mut self, uid: String, node: &str, pod: Pod) {
         let Some(handle) = self.kubelet.nodes.get(node) else { return };
+        if pod.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(UNMANAGED)) {
+            return;
+        }
         let (sender, ending) = watch::channel(false);
         self.bound.insert(uid.clone(), node.into());
         self.known.insert(uid, sender);

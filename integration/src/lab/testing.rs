@@ -8,6 +8,8 @@
 
 #![allow(clippy::print_stderr, reason = "a failed test shows what the programs logged")]
 
+use std::io;
+use std::net::IpAddr;
 use std::ops::Deref;
 use std::path::Path;
 use std::time::Duration;
@@ -22,12 +24,16 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::Lab;
+use super::cni_call::{Attachment, Caller, NetworkList, addresses};
 use super::directory::Directory;
 use super::error::LabError;
+use super::netns::NetworkNamespace;
 use super::programs::Programs;
 use super::steps::Steps;
-use super::topology::Shape;
+use super::topology::{Shape, Space};
 use crate::probe::Endpoint;
+
+pub use super::kubelet::UNMANAGED;
 
 /// Who a test's objects belong to in server-side apply.
 const FIELD_MANAGER: &str = "test";
@@ -63,7 +69,7 @@ impl TestLab {
     /// What the API server refused, or text that is no object.
     pub async fn apply(&self, manifests: &str) -> Result<(), LabError> {
         for document in serde_yaml_ng::Deserializer::from_str(manifests) {
-            let object: Value = serde::Deserialize::deserialize(document).map_err(std::io::Error::other)?;
+            let object: Value = serde::Deserialize::deserialize(document).map_err(io::Error::other)?;
             if !object.is_null() {
                 self.apply_object(object).await?;
             }
@@ -136,6 +142,46 @@ impl TestLab {
         .await
     }
 
+    /// Calls ADD of the node's CNI configuration for a pod that bears [`UNMANAGED`]; the addresses in its result.
+    ///
+    /// # Errors
+    /// The plugin's own words, or that there is no such node or configuration.
+    pub async fn attach(&self, node: &str, pod: &Pod, netns: &Path) -> Result<Vec<IpAddr>, LabError> {
+        let (caller, list) = self.runtime(node)?;
+        let result = caller.add(&list, &attachment(pod, netns)).await.map_err(io::Error::other)?;
+        Ok(addresses(&result))
+    }
+
+    /// Calls DEL likewise.
+    ///
+    /// # Errors
+    /// The plugin's own words, or that there is no such node or configuration.
+    pub async fn detach(&self, node: &str, pod: &Pod, netns: &Path) -> Result<(), LabError> {
+        let (caller, list) = self.runtime(node)?;
+        Ok(caller.del(&list, &attachment(pod, netns), None).await.map_err(io::Error::other)?)
+    }
+
+    fn runtime(&self, node: &str) -> Result<(Caller, NetworkList), LabError> {
+        let unknown = || LabError::Unknown(format!("CNI configuration of {node}"));
+        let space = Space::Node(node.into());
+        let underlay = self.underlay();
+        let folder = underlay.path_in(&space, "/etc/cni/net.d").ok_or_else(unknown)?;
+        let list = NetworkList::first_in(&folder)?.ok_or_else(unknown)?;
+        Ok((Caller { spawner: underlay.spawner().clone(), node: underlay.place(&space)? }, list))
+    }
+
+    /// What `action` returns when run in the network of a pod, node or host outside; sockets that it opens stay there.
+    ///
+    /// # Errors
+    /// The action's, or that there is no such endpoint.
+    pub fn inside<T: Send>(
+        &self,
+        endpoint: &Endpoint,
+        action: impl FnOnce() -> io::Result<T> + Send,
+    ) -> Result<T, LabError> {
+        Ok(NetworkNamespace::of_process(self.process_of(endpoint)?)?.inside(action)?)
+    }
+
     /// What a node's daemon answers over its control socket.
     ///
     /// # Errors
@@ -147,7 +193,7 @@ impl TestLab {
         let holder = self.process_of(&Endpoint::Node(node.into()))?;
         let socket = format!("/proc/{holder}/root{}", api::names::CONTROL_SOCKET);
         let asking = move || super::ask_daemon(Path::new(&socket), &request);
-        Ok(tokio::task::spawn_blocking(asking).await.map_err(std::io::Error::other)??)
+        Ok(tokio::task::spawn_blocking(asking).await.map_err(io::Error::other)??)
     }
 
     /// Ends the lab in order.
@@ -178,6 +224,17 @@ impl Drop for TestLab {
 pub fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
     conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+fn attachment(pod: &Pod, netns: &Path) -> Attachment {
+    let uid = pod.metadata.uid.clone().unwrap_or_default();
+    Attachment {
+        container_id: format!("test-{uid}"),
+        netns: netns.into(),
+        namespace: pod.metadata.namespace.clone().unwrap_or_default(),
+        pod: pod.metadata.name.clone().unwrap_or_default(),
+        uid,
+    }
 }
 
 fn show_logs(directory: &Path) {

@@ -8,7 +8,7 @@ use integration::lab::testing::{LIMIT, TestLab};
 use integration::lab::topology::Shape;
 use integration::probe::{Endpoint, Family};
 
-const LAB: &str = env!("CARGO_BIN_EXE_lab");
+pub(crate) const LAB: &str = env!("CARGO_BIN_EXE_lab");
 
 /// Name, node, number of the port that it calls `web`.
 pub(crate) const PODS: [(&str, &str, u16); 5] = [

@@ -3,5 +3,13 @@
 //! Needs root, and `tortie-node`, `tortie-ipam`, `tortie-cni`, `tortie-bgp` built beside the lab.
 
 mod cast;
+mod changes;
+mod daemon;
+mod faults;
+mod first_packet;
+mod packets;
+mod path_mtu;
+mod reuse;
 mod scenarios;
+mod spoofing;
 mod table;
