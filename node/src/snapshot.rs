@@ -33,8 +33,6 @@ pub struct Snapshots {
 pub struct AttachmentsSnapshot {
     /// Name, UID and labels of the Node.
     pub node: NodeIdentity,
-    /// What addresses must remember whatever the API server says.
-    pub memory: Memory,
     /// All pools.
     pub pools: Vec<IPPool>,
     /// The node's own blocks.
@@ -124,6 +122,16 @@ impl Snapshots {
         self.write("attachments.json", snapshot);
     }
 
+    /// What addresses must remember whatever the API server says; nothing on a new node.
+    pub fn memory(&self) -> Memory {
+        self.read("memory.json").unwrap_or_default()
+    }
+
+    /// Keeps what addresses must remember; to be called before any status that follows from it is written.
+    pub fn store_memory(&self, memory: &Memory) {
+        self.write("memory.json", memory);
+    }
+
     /// What policy kept, if anything.
     pub fn policy(&self) -> Option<PolicySnapshot> {
         self.read("policy.json")
@@ -197,10 +205,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let snapshots = Snapshots::new(&folder.path().join("state"));
         assert!(snapshots.attachments().is_none());
-        let kept = AttachmentsSnapshot {
-            memory: Memory { epoch: 7, ..Memory::default() },
-            ..AttachmentsSnapshot::default()
-        };
+        let kept = AttachmentsSnapshot { pods: vec![Pod::default()], ..AttachmentsSnapshot::default() };
         snapshots.store_attachments(&kept);
         assert_eq!(snapshots.attachments(), Some(kept));
         let path = folder.path().join("state/attachments.json");
@@ -234,7 +239,11 @@ mod tests {
             uids: vec!["u-1".to_owned()],
             labels: [("app".to_owned(), "web".to_owned())].into(),
             addresses: vec!["fd00::1".parse().unwrap()],
-            ports: vec![model::NamedPort { name: "dns".to_owned(), protocol: model::Protocol::Udp, number: 53 }],
+            ports: vec![model::NamedPort {
+                name: "dns".to_owned(),
+                protocol: model::Protocol::Udp,
+                number: 53,
+            }],
         };
         let kept = PolicySnapshot {
             namespaces: vec![Namespace { name: "default".to_owned(), labels: [].into() }],

@@ -6,11 +6,12 @@
 
 use std::{fmt::Debug, time::Duration};
 
+use backon::BackoffBuilder;
 use futures::StreamExt;
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{ApiResource, DynamicObject},
-    runtime::{WatchStreamExt, watcher},
+    runtime::watcher,
 };
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
@@ -86,12 +87,8 @@ where
 {
     let kind = K::kind(&());
     let config = watcher::Config { field_selector: scope.fields, ..watcher::Config::default() };
-    let retry = backon::ExponentialBuilder::default()
-        .with_min_delay(RETRY_MIN)
-        .with_max_delay(RETRY_MAX)
-        .with_jitter()
-        .without_max_times();
-    let mut events = watcher(api, config).backoff(watcher::ExponentialBackoff::from(retry)).boxed();
+    let mut events = watcher(api, config).boxed();
+    let mut pauses = Pauses::new();
     let mut listed = Vec::new();
     let mut has_told = false;
     loop {
@@ -99,6 +96,15 @@ where
             // Cancel-safe: an event that is not taken stays in the stream.
             event = events.next() => event,
             () = sender.closed() => return,
+        };
+        let pause = match &event {
+            // It comes before each attempt to list, also before one that fails.
+            None | Some(Ok(watcher::Event::Init)) => None,
+            Some(Ok(_)) => {
+                pauses = Pauses::new();
+                None
+            }
+            Some(Err(_)) => Some(pauses.next()),
         };
         let update = match event {
             None => return,
@@ -118,6 +124,25 @@ where
                 return;
             }
         }
+        if let Some(pause) = pause
+            && tokio::time::timeout(pause, sender.closed()).await.is_ok()
+        {
+            return;
+        }
+    }
+}
+
+/// The pauses before a failed watch is tried again: doubling, with jitter, as every node waits for the same server.
+struct Pauses(backon::ExponentialBackoff);
+
+impl Pauses {
+    fn new() -> Self {
+        let retry = backon::ExponentialBuilder::default().with_min_delay(RETRY_MIN).with_max_delay(RETRY_MAX);
+        Self(retry.with_jitter().without_max_times().build())
+    }
+
+    fn next(&mut self) -> Duration {
+        self.0.next().unwrap_or(RETRY_MAX)
     }
 }
 
