@@ -68,11 +68,8 @@ impl Running {
     /// When it is missing.
     pub fn start(mut command: Command) -> io::Result<Self> {
         let output = tempfile::tempfile()?;
-        let process = command
-            .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output.try_clone()?)
-            .spawn()?;
+        let process =
+            command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output.try_clone()?).spawn()?;
         Ok(Self { process, output })
     }
 

@@ -213,6 +213,8 @@ impl Life {
                     tracing::warn!(pod = self.name(), error = %status.message, "its status was refused");
                     break;
                 }
+                // The network does not wait for a server that is down.
+                Err(_) if matches!(stage, Stage::Waiting(_)) => return,
                 Err(_) => pause.wait().await,
             }
         }

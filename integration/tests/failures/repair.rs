@@ -1,0 +1,148 @@
+//! What a foreign hand takes away comes back at once; an orderly stop loses no packet.
+
+use std::time::Duration;
+
+use integration::lab::oracle;
+use integration::lab::testing::{LIMIT, TestLab};
+use integration::lab::topology::{Shape, Space};
+use integration::probe::Family;
+use nix::sys::signal::Signal;
+
+use super::scene::{Flows, addresses, ask, await_sessions, create_pod, holder, start, timed};
+
+const NODE: &str = "node-1";
+/// Repairs are promised within 1 s; three times that for a machine under load.
+const REPAIR_LIMIT: Duration = Duration::from_secs(3);
+
+/// Our routes as the kernel has them, sorted.
+fn routes(lab: &TestLab) -> Vec<String> {
+    let holder = holder(lab, NODE);
+    let both = [&["-o", "route", "show", "proto", "84"][..], &["-6", "-o", "route", "show", "proto", "84"]];
+    let lines = both.map(|arguments| oracle::text(holder, "ip", arguments).unwrap());
+    let mut lines: Vec<String> =
+        lines.iter().flat_map(|text| text.lines()).map(|line| line.trim().to_owned()).collect();
+    lines.sort();
+    lines
+}
+
+/// Our table's words in an order of their own: the order of a set's elements means nothing.
+fn policy(lab: &TestLab) -> Vec<String> {
+    let text = oracle::text(holder(lab, NODE), "nft", &["-s", "list", "table", "inet", "tortie"])
+        .unwrap_or_default();
+    let words = text.split(|letter: char| letter.is_whitespace() || letter == ',');
+    let mut words: Vec<String> = words.filter(|word| !word.is_empty()).map(str::to_owned).collect();
+    words.sort();
+    words
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_taken_away_comes_back_within_a_second() {
+    let lab = start(Shape { nodes: 2, ..Shape::default() }).await;
+    for (name, node) in [("a", NODE), ("b", NODE), ("far", "node-2")] {
+        create_pod(&lab, name, node).await;
+    }
+    lab.pods_ready("app").await.unwrap();
+    await_sessions(&lab, NODE, 2).await;
+    lab.apply(
+        "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: web, namespace: app},
+          spec: {podSelector: {matchLabels: {app: b}}, policyTypes: [Ingress],
+                 ingress: [{from: [{podSelector: {matchLabels: {app: a}}}], ports: [{port: 8080}]}]}}",
+    )
+    .await
+    .unwrap();
+    lab.until("the policy", LIMIT, async || {
+        (!ask(&lab, "far", "b", Family::Ipv4).await.allowed).then_some(())
+    })
+    .await
+    .unwrap();
+    let space = Space::Node(NODE.into());
+    // Without it the kernel takes the node's own address away with the link, which is nobody's to repair but the host's.
+    lab.underlay().network(&space).unwrap().set(&[("ipv6/conf/eth0/keep_addr_on_down", "1")]).unwrap();
+    let (routes_before, policy_before) = (routes(&lab), policy(&lab));
+    assert!(routes_before.len() >= 8, "{routes_before:?}");
+    assert!(policy_before.len() > 50, "{policy_before:?}");
+
+    let pod = addresses(&lab, "a")[0].to_string();
+    let far_block =
+        routes_before.iter().find(|line| line.starts_with("10.244.") && line.contains("nexthop")).unwrap();
+    let far_block = far_block.split_whitespace().next().unwrap().to_owned();
+    let blackhole = routes_before.iter().find(|line| line.starts_with("blackhole 10.244.")).unwrap();
+    let blackhole = blackhole.split_whitespace().nth(1).unwrap().to_owned();
+    let interface = routes_before.iter().find(|line| line.starts_with(&format!("{pod} "))).unwrap();
+    let interface = interface.split_whitespace().find(|word| word.starts_with("tort")).unwrap().to_owned();
+    let cases: Vec<(&str, Vec<Vec<&str>>)> = vec![
+        ("flush ruleset", vec![vec!["nft", "flush", "ruleset"]]),
+        ("a pod's route", vec![vec!["ip", "route", "del", &pod]]),
+        ("a learnt route", vec![vec!["ip", "route", "del", &far_block, "proto", "84"]]),
+        (
+            "default routes",
+            vec![
+                vec!["ip", "route", "del", "default", "proto", "84"],
+                vec!["ip", "-6", "route", "del", "default", "proto", "84"],
+            ],
+        ),
+        ("a block's blackhole", vec![vec!["ip", "route", "del", "blackhole", &blackhole, "proto", "84"]]),
+        ("all IPv4 routes of ours", vec![vec!["ip", "route", "flush", "proto", "84"]]),
+        ("all IPv6 routes of ours", vec![vec!["ip", "-6", "route", "flush", "proto", "84"]]),
+        (
+            "a pod's link down and up",
+            vec![vec!["ip", "link", "set", &interface, "down"], vec!["ip", "link", "set", &interface, "up"]],
+        ),
+        (
+            "the uplink down and up",
+            vec![vec!["ip", "link", "set", "eth0", "down"], vec!["ip", "link", "set", "eth0", "up"]],
+        ),
+    ];
+    // Nobody else can delete the table while the daemon lives.
+    let refused =
+        oracle::text(holder(&lab, NODE), "nft", &["delete", "table", "inet", "tortie"]).unwrap_err();
+    assert!(refused.to_string().contains("Operation not permitted"), "{refused}");
+    let mut late = Vec::new();
+    for (why, commands) in cases {
+        for command in commands {
+            oracle::text(holder(&lab, NODE), command[0], &command[1..]).unwrap();
+        }
+        let took = timed(&lab, why, || routes(&lab) == routes_before && policy(&lab) == policy_before).await;
+        eprintln!("repaired after {} ms: {why}", took.as_millis());
+        if took > REPAIR_LIMIT {
+            late.push(format!("{why}: {} ms", took.as_millis()));
+        }
+        for to in ["b", "far"] {
+            let what = format!("a -> {to} after {why}");
+            lab.until(&what, LIMIT, async || ask(&lab, "a", to, Family::Ipv6).await.allowed.then_some(()))
+                .await
+                .unwrap();
+        }
+        assert!(!ask(&lab, "far", "b", Family::Ipv4).await.allowed, "{why}: the policy is back");
+    }
+    assert!(late.is_empty(), "{late:?}");
+    // While it is away anybody can; the next one writes it anew.
+    lab.stop_daemon(NODE, Signal::SIGKILL).await.unwrap();
+    for command in [&["delete", "table", "inet", "tortie"][..], &["flush", "ruleset"]] {
+        oracle::text(holder(&lab, NODE), "nft", command).unwrap();
+    }
+    lab.resume_daemon(NODE).await.unwrap();
+    let took = timed(&lab, "a table that was deleted meanwhile", || policy(&lab) == policy_before).await;
+    eprintln!("written anew {} ms after the start: a table that was deleted meanwhile", took.as_millis());
+    assert!(!ask(&lab, "far", "b", Family::Ipv4).await.allowed);
+    lab.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_orderly_stop_and_start_loses_no_packet() {
+    let lab = start(Shape { nodes: 2, ..Shape::default() }).await;
+    for (name, node) in [("a", NODE), ("b", NODE), ("far", "node-2")] {
+        create_pod(&lab, name, node).await;
+    }
+    lab.pods_ready("app").await.unwrap();
+    await_sessions(&lab, NODE, 2).await;
+    let flows = Flows::start(&lab, &[("a", "b"), ("a", "far")]).await;
+    for _ in 0..3 {
+        lab.stop_daemon(NODE, Signal::SIGTERM).await.unwrap();
+        assert!(ask(&lab, "far", "a", Family::Ipv4).await.allowed, "while the daemon is away");
+        lab.resume_daemon(NODE).await.unwrap();
+        await_sessions(&lab, NODE, 2).await;
+    }
+    flows.lost_nothing("SIGTERM and start").await;
+    lab.end().await;
+}
