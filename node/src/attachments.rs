@@ -71,10 +71,13 @@ pub(crate) struct Attachments {
 /// # Errors
 /// What it cannot go on without; it is then started again.
 pub async fn run(context: AttachmentsContext, stop: CancellationToken) -> Result<()> {
-    let kept = context.snapshots.attachments();
-    let memory = kept.map(|kept| kept.memory).unwrap_or_default();
     let attachments = Arc::new(Attachments {
-        state: State::new(memory, context.shared.clone(), context.routes.clone(), context.view.clone()),
+        state: State::new(
+            context.snapshots.memory(),
+            context.shared.clone(),
+            context.routes.clone(),
+            context.view.clone(),
+        ),
         context,
         pods: PodCache::default(),
         turns: Turns::default(),

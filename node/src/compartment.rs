@@ -6,7 +6,6 @@
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
     thread::JoinHandle,
     time::Duration,
 };
@@ -108,13 +107,10 @@ pub fn panic_text(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a text".to_owned())
 }
 
-/// A counter of failures by compartment that can be handed to [`Compartment::start`].
-pub type FailureCount = Arc<std::sync::atomic::AtomicU64>;
-
 #[cfg(test)]
 mod tests {
     use std::sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     };
 

@@ -7,7 +7,7 @@ mod peers;
 
 use std::collections::BTreeMap;
 
-use api::{BGPConfiguration, BGPConfigurationSpec, BGPPeer, selector::Selector};
+use api::{BGPConfigurationSpec, selector::Selector};
 use bgp::{
     config::{GracefulRestartConfig, SpeakerConfig},
     wire::{Family, RouterId},
@@ -122,16 +122,6 @@ pub fn desired(view: &ClusterView, node_name: &str) -> Result<Desired, Problem> 
     problems.sort();
     problems.dedup();
     Ok(Desired { speaker, listen_port: settings.listen_port, addresses: node.addresses.clone(), problems })
-}
-
-/// Keeps only what can be used of an object.
-pub fn configuration_spec(object: BGPConfiguration) -> (String, BGPConfigurationSpec) {
-    (object.metadata.name.unwrap_or_default(), object.spec)
-}
-
-/// Keeps only what can be used of an object.
-pub fn peer_spec(object: BGPPeer) -> (String, api::BGPPeerSpec) {
-    (object.metadata.name.unwrap_or_default(), object.spec)
 }
 
 /// Of the configurations that select the node, the one of lowest precedence, then of the first name; the defaults

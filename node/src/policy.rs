@@ -111,15 +111,15 @@ impl Policy {
         loop {
             // Cancel-safe: a change that is not taken stays in its watch.
             let delta = match keep_at {
-                Some(at) => match tokio::time::timeout_at(at, self.take_changes()).await {
-                    Ok(delta) => delta?,
-                    Err(_) => {
+                None => self.take_changes().await?,
+                Some(at) => {
+                    let Ok(delta) = tokio::time::timeout_at(at, self.take_changes()).await else {
                         keep_at = None;
                         self.keep();
                         continue;
-                    }
-                },
-                None => self.take_changes().await?,
+                    };
+                    delta?
+                }
             };
             keep_at = keep_at.or(Some(Instant::now() + SNAPSHOT_PAUSE));
             match self.kernel.apply(delta).await {

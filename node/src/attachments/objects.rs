@@ -158,7 +158,6 @@ impl Objects {
                 uid: identity.uid,
                 labels: identity.labels,
             },
-            memory: attachments.state.read(|inner| inner.local.memory().clone()),
             pools: self.known_pools.values().cloned().collect(),
             blocks: own.cloned().collect(),
             pods: pods.map(|pod| pod.as_ref().clone()).collect(),

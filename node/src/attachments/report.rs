@@ -8,6 +8,7 @@ use api::{
     IPBlock, NodeNetwork, NodeNetworkSpec, NodeNetworkStatus, condition, ip_block::IPBlockStatus,
     node_network::ChosenAddress,
 };
+use ipam::local::Memory;
 use kube::{
     Api, Client,
     api::{Patch, PatchParams, PostParams},
@@ -24,9 +25,13 @@ const BATCH_TIME: Duration = Duration::from_millis(100);
 const RETRY_MIN: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(10);
 
+/// How long `NodeNetwork` may be out of date whatever happened to it.
+const REFRESH_TIME: Duration = Duration::from_mins(1);
+
 /// What was written last, so that nothing is written twice.
 #[derive(Default)]
 struct Written {
+    memory: Option<Memory>,
     blocks: BTreeMap<String, IPBlockStatus>,
     node: Option<NodeNetworkStatus>,
 }
@@ -40,6 +45,8 @@ pub(super) async fn run(attachments: Arc<Attachments>, stop: CancellationToken) 
         tokio::select! {
             // Cancel-safe: a notification that is not taken stays.
             () = attachments.unreported.notified() => {}
+            // Somebody may have deleted the object: its node would get no more blocks.
+            () = pause_for(REFRESH_TIME) => written.node = None,
             () = stop.cancelled() => return,
         }
         loop {
@@ -64,6 +71,11 @@ pub(super) async fn run(attachments: Arc<Attachments>, stop: CancellationToken) 
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "what somebody deleted is written again after a time")]
+async fn pause_for(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
 /// Writes what differs from what was written; the first refusal, once everything has had its turn.
 async fn report(attachments: &Attachments, written: &mut Written) -> Result<(), kube::Error> {
     let client = &attachments.context.client;
@@ -71,14 +83,21 @@ async fn report(attachments: &Attachments, written: &mut Written) -> Result<(), 
     if attachments.context.routes.flush().await.is_err() {
         return Ok(());
     }
-    let writes = attachments.state.read(|inner| inner.local.status_writes());
+    let (writes, memory) =
+        attachments.state.read(|inner| (inner.local.status_writes(), inner.local.memory().clone()));
+    // On disk before any status says it: an API server restored from a backup would not know it.
+    if written.memory.as_ref() != Some(&memory) {
+        attachments.context.snapshots.store_memory(&memory);
+        written.memory = Some(memory);
+    }
     written.blocks.retain(|name, _| writes.iter().any(|(written, _)| written == name));
     let mut refused = Ok(());
     for (name, status) in writes {
         if written.blocks.get(&name) == Some(&status) {
             continue;
         }
-        match write_block(client, &name, &status).await {
+        let uid = attachments.state.read(|inner| inner.local.object_uid(&name).map(str::to_owned));
+        match write_block(client, &name, uid, &status).await {
             Ok(()) => drop(written.blocks.insert(name, status)),
             Err(error) => refused = refused.and(Err(error)),
         }
@@ -91,14 +110,20 @@ async fn report(attachments: &Attachments, written: &mut Written) -> Result<(), 
     refused
 }
 
-async fn write_block(client: &Client, name: &str, status: &IPBlockStatus) -> Result<(), kube::Error> {
+/// The UID is a precondition: an object of this name may be another node's by the time the status arrives.
+async fn write_block(
+    client: &Client,
+    name: &str,
+    uid: Option<String>,
+    status: &IPBlockStatus,
+) -> Result<(), kube::Error> {
     let api: Api<IPBlock> = Api::all(client.clone());
-    let patch = Patch::Merge(serde_json::json!({ "status": status }));
+    let patch = Patch::Merge(serde_json::json!({ "metadata": { "uid": uid }, "status": status }));
     match api.patch_status(name, &PatchParams::default(), &patch).await {
         Ok(_) => Ok(()),
         // The object went meanwhile; the watch will tell and the status lose its point.
-        Err(kube::Error::Api(status)) if status.code == 404 => {
-            warn!(block = name, "block object is gone; its addresses stay with their pods");
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {
+            warn!(block = name, "block object is gone or another one; its addresses stay with their pods");
             Ok(())
         }
         Err(error) => Err(error),

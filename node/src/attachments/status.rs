@@ -30,12 +30,7 @@ pub struct AttachmentsView {
 struct Shown {
     /// With `since_secs` in seconds of the Unix epoch.
     blocks: Vec<BlockStatus>,
-    since: Since,
 }
-
-/// Since when an address serves a pod, in seconds of the Unix epoch; for what was there at the daemon's start, since
-/// then.
-type Since = BTreeMap<(IpAddr, String), u64>;
 
 impl AttachmentsView {
     /// All blocks of this node.
@@ -52,7 +47,6 @@ impl AttachmentsView {
     pub(super) fn update(&self, local: &Local, endpoints: &BTreeMap<String, Arc<Endpoint>>) {
         let leases = local.leases();
         let mut shown = self.shown();
-        shown.since = since(&leases, &shown.since, now().unix_millis() / 1000);
         let blocks = local.blocks().map(|(cidr, pool, _, pending)| {
             let inside = leases.iter().filter(|(address, _)| cidr.contains(*address));
             BlockStatus {
@@ -64,7 +58,9 @@ impl AttachmentsView {
                 },
                 draining: pending == Some(Pending::Draining),
                 problem: pending.map(|pending| pending.to_string()).unwrap_or_default(),
-                allocations: inside.map(|lease| allocation(lease, endpoints, &shown.since)).collect(),
+                allocations: inside
+                    .map(|(address, owner)| allocation(local, *address, owner, endpoints))
+                    .collect(),
             }
         });
         let blocks = blocks.collect();
@@ -76,22 +72,19 @@ impl AttachmentsView {
     }
 }
 
-fn since(leases: &[(IpAddr, Owner)], former: &Since, now_secs: u64) -> Since {
-    let keys = leases.iter().map(|(address, owner)| (*address, owner.pod_uid.clone()));
-    keys.map(|key| (key.clone(), former.get(&key).copied().unwrap_or(now_secs))).collect()
-}
-
+/// The address in use, with `since_secs` in seconds of the Unix epoch.
 fn allocation(
-    (address, owner): &(IpAddr, Owner),
+    local: &Local,
+    address: IpAddr,
+    owner: &Owner,
     endpoints: &BTreeMap<String, Arc<Endpoint>>,
-    since: &Since,
 ) -> AllocationStatus {
-    let endpoint = endpoints.values().find(|endpoint| endpoint.addresses.contains(address));
+    let endpoint = endpoints.values().find(|endpoint| endpoint.addresses.contains(&address));
     AllocationStatus {
         address: address.to_string(),
         pod: if owner.pod.is_empty() { owner.pod_uid.clone() } else { owner.pod.clone() },
         interface: endpoint.map(|endpoint| endpoint.interface.clone()).unwrap_or_default(),
-        since_secs: since.get(&(*address, owner.pod_uid.clone())).copied().unwrap_or_default(),
+        since_secs: local.since(address).map_or(0, |since| since.unix_millis() / 1000),
     }
 }
 
@@ -107,26 +100,4 @@ impl Attachments {
 fn mtu_of(address: IpAddr) -> Option<u32> {
     let mut socket = Socket::open(Protocol::Route).ok()?;
     uplink::find(&mut socket, address).ok().map(|uplink| uplink.mtu)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_serves_a_pod_since_it_was_first_seen_to() {
-        let lease = |uid: &str| ("10.0.0.1".parse().unwrap(), Owner::pod(uid, ""));
-        // (why, leases, seconds now, since); each follows the one before
-        let cases: [(&str, Vec<(IpAddr, Owner)>, u64, Option<u64>); 4] = [
-            ("first", vec![lease("u1")], 100, Some(100)),
-            ("still", vec![lease("u1")], 160, Some(100)),
-            ("the next pod", vec![lease("u2")], 170, Some(170)),
-            ("nobody", vec![], 180, None),
-        ];
-        let mut known = Since::new();
-        for (why, leases, now_secs, expected) in cases {
-            known = since(&leases, &known, now_secs);
-            assert_eq!(known.values().next().copied(), expected, "{why}");
-        }
-    }
 }
