@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod gate;
 pub mod lab;
+mod mutants;
 pub mod probe;
 
 pub mod apiserver;

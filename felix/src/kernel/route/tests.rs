@@ -73,6 +73,26 @@ fn every_shape_survives_the_wire() {
 }
 
 #[test]
+fn only_our_protocol_with_a_metric_of_ours_is_ours() {
+    let ours = Ownership::NODE;
+    // (why, by whose marks it was written, whether it is ours)
+    let cases = [
+        ("ours", ours, true),
+        ("our protocol with a metric of no source", Ownership { bgp_metric: 77, ..ours }, false),
+        ("our metric by somebody's daemon", Ownership { protocol: 4, ..ours }, false),
+        ("the stand-alone speaker's", Ownership::ROUTER, false),
+    ];
+    for (why, writer, is_ours) in cases {
+        let key = key(RouteSource::Bgp, "10.1.0.0/16");
+        let target = via(&[("10.0.0.1", Some("eth0"))]);
+        let written = request(&RouteOp::Add(key, target), &writer, &links()).expect("writable");
+        let reply = Reply { message_type: written.message_type, flags: 0, payload: written.payload };
+        let read = decode(&reply, &ours, &links()).map(|(key, _)| key);
+        assert_eq!(read, is_ours.then_some(key), "{why}");
+    }
+}
+
+#[test]
 fn what_cannot_be_written_says_why() {
     let cases = [
         (
