@@ -24,6 +24,7 @@ mod kubelet;
 mod link;
 pub mod netns;
 pub mod objects;
+pub mod oracle;
 mod pod;
 mod pod_status;
 mod pods;
