@@ -2,6 +2,8 @@
 //!
 //! What is expected is written by hand. Needs root; one test needs BIRD 2.
 
+#![allow(clippy::unwrap_used, reason = "a test ends at the first thing that is not as it should be")]
+
 use integration::lab::testing::{LIMIT, TestLab};
 use integration::lab::topology::{RouterKind, Shape};
 use integration::probe::{Endpoint, Family, Finding, Protocol, Question};

@@ -111,7 +111,11 @@ impl Cluster {
             let folder = &nodes[&node.name].cni_directory;
             let found = until(NODE_READY_LIMIT, async || NetworkList::first_in(folder).ok().flatten()).await;
             found.ok_or_else(|| LabError::Overdue {
-                what: format!("CNI configuration of {}", node.name),
+                what: format!(
+                    "CNI configuration of {0} (its log ends with `{1}`)",
+                    node.name,
+                    underlay.directory().last_logged(&node.name)
+                ),
                 limit_secs: NODE_READY_LIMIT.as_secs(),
                 directory: underlay.directory().path().display().to_string(),
             })?;

@@ -88,6 +88,12 @@ impl Directory {
         OpenOptions::new().create(true).append(true).open(self.file(&format!("{name}.log")))
     }
 
+    /// The last line of that log; empty where there is none.
+    pub fn last_logged(&self, name: &str) -> String {
+        let text = fs::read_to_string(self.file(&format!("{name}.log"))).unwrap_or_default();
+        text.lines().last().unwrap_or_default().to_owned()
+    }
+
     /// Writes a file that only this user can read.
     ///
     /// # Errors

@@ -19,6 +19,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
+mod addresses;
+
+pub use addresses::rack_name;
+use addresses::{
+    Uplink, default_ipv4, default_ipv6, interface, rack_asn, rack_ipv6, rack_net_ipv4, rack_net_ipv6,
+    tor_ipv4, tor_ipv6, tor_name,
+};
+
 /// More racks would leave the private 16-bit AS numbers that people know by sight.
 pub const RACKS_MAX: u8 = 5;
 /// Nodes are `.11` to `.40` in their rack, AS `65r01` to `65r30`.
@@ -412,27 +420,6 @@ impl Topology {
     }
 }
 
-/// The addresses of the link between a ToR and the spine.
-struct Uplink {
-    spine_ipv4: Ipv4Addr,
-    spine_ipv6: Ipv6Addr,
-    tor_ipv4: Ipv4Addr,
-    tor_ipv6: Ipv6Addr,
-}
-
-impl Uplink {
-    fn of(rack: u8, tor: u8) -> Self {
-        let link = (rack - 1) * 2 + tor;
-        let ipv6 = |host| Ipv6Addr::new(0xfd00, 0x20, link.into(), 0, 0, 0, 0, host);
-        Self {
-            spine_ipv4: Ipv4Addr::new(10, 20, link, 1),
-            spine_ipv6: ipv6(1),
-            tor_ipv4: Ipv4Addr::new(10, 20, link, 2),
-            tor_ipv6: ipv6(2),
-        }
-    }
-}
-
 fn check(shape: &Shape) -> Result<(), ShapeError> {
     let nodes_most = u16::from(NODES_PER_RACK_MAX) * u16::from(shape.racks.clamp(1, RACKS_MAX));
     for (field, value, least, most) in [
@@ -468,54 +455,6 @@ fn nodes(shape: &Shape) -> Vec<Node> {
             management: Ipv4Addr::new(172, 31, 0, 10 + number),
         })
         .collect()
-}
-
-/// The value of the rack label of the rack's nodes.
-pub fn rack_name(rack: u8) -> String {
-    format!("rack-{rack}")
-}
-
-fn tor_name(rack: u8, tor: u8) -> String {
-    format!("tor-{rack}-{tor}")
-}
-
-fn rack_asn(rack: u8) -> u32 {
-    64600 + u32::from(rack)
-}
-
-fn tor_ipv4(rack: u8, tor: u8) -> Ipv4Addr {
-    Ipv4Addr::new(10, 10, rack, 250 + tor)
-}
-
-fn tor_ipv6(rack: u8, tor: u8) -> Ipv6Addr {
-    rack_ipv6(rack, 250 + tor)
-}
-
-/// The address in the rack's IPv6 network whose last group, read as decimal, is `host`.
-fn rack_ipv6(rack: u8, host: u8) -> Ipv6Addr {
-    let host = u16::from(host);
-    let digits = (host / 100) << 8 | (host / 10 % 10) << 4 | (host % 10);
-    Ipv6Addr::new(0xfd00, 0x10, rack.into(), 0, 0, 0, 0, digits)
-}
-
-fn rack_net_ipv4(rack: u8) -> IpNetwork {
-    interface(Ipv4Addr::new(10, 10, rack, 0), 24)
-}
-
-fn rack_net_ipv6(rack: u8) -> IpNetwork {
-    interface(Ipv6Addr::new(0xfd00, 0x10, rack.into(), 0, 0, 0, 0, 0), 64)
-}
-
-fn default_ipv4() -> IpNetwork {
-    interface(Ipv4Addr::UNSPECIFIED, 0)
-}
-
-fn default_ipv6() -> IpNetwork {
-    interface(Ipv6Addr::UNSPECIFIED, 0)
-}
-
-fn interface(address: impl Into<IpAddr>, length: u8) -> IpNetwork {
-    IpNetwork::new(address.into(), length).expect("all lengths in this file fit their family")
 }
 
 fn end(space: Space, name: &str, addresses: Vec<IpNetwork>) -> End {
