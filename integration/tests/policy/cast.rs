@@ -116,9 +116,8 @@ impl Cast {
 
 fn labels(key: &str) -> &'static str {
     match key {
-        "x/a" => "{pod: a, tier: web}",
         "x/b" => "{pod: b, tier: db}",
-        "y/a" => "{pod: a, tier: web}",
+        "x/a" | "y/a" => "{pod: a, tier: web}",
         "y/b" => "{pod: b}",
         _ => "{pod: a, tier: cache}",
     }

@@ -67,7 +67,7 @@ impl InProcess {
 
 async fn run(node: &str, part: PolicyPart, stop: CancellationToken) {
     let client = node::client::connect(Some(Path::new("/run/lab/kubeconfig"))).await.unwrap();
-    let (routes, route_thread) = RouteWriter::start(Ownership::NODE).unwrap();
+    let (routes, writer_thread) = RouteWriter::start(Ownership::NODE).unwrap();
     let shared = Shared::default();
     let snapshots = Arc::new(Snapshots::new(Path::new("/var/lib/tortie")));
     let speaker = Arc::new(watch::Sender::new(None));
@@ -89,7 +89,7 @@ async fn run(node: &str, part: PolicyPart, stop: CancellationToken) {
         view: control.attachments.clone(),
         snapshots: snapshots.clone(),
     };
-    let routed = RoutingContext {
+    let routing_context = RoutingContext {
         client: client.clone(),
         node_name: node.into(),
         routes: routes.clone(),
@@ -97,7 +97,7 @@ async fn run(node: &str, part: PolicyPart, stop: CancellationToken) {
         speaker,
         snapshots: snapshots.clone(),
     };
-    let ruled = PolicyContext {
+    let compiled = PolicyContext {
         client: client.clone(),
         shared: shared.clone(),
         view: control.policy.clone(),
@@ -106,12 +106,12 @@ async fn run(node: &str, part: PolicyPart, stop: CancellationToken) {
     };
     let policy = async {
         match part {
-            PolicyPart::Hooked(_) => policy::run(ruled, stop.clone()).await.unwrap(),
+            PolicyPart::Hooked(_) => policy::run(compiled, stop.clone()).await.unwrap(),
             PolicyPart::Idle => pretend(&shared, stop.clone()).await,
         }
     };
     let (routing, attachments, (), ()) = tokio::join!(
-        routing::run(routed, stop.clone()),
+        routing::run(routing_context, stop.clone()),
         attachments::run(attached, stop.clone()),
         policy,
         node::report::run(control, client, stop.clone()),
@@ -119,7 +119,7 @@ async fn run(node: &str, part: PolicyPart, stop: CancellationToken) {
     routing.unwrap();
     attachments.unwrap();
     routes.stop();
-    route_thread.join().unwrap();
+    writer_thread.join().unwrap();
 }
 
 /// Tells at once that the kernel serves every endpoint, and does nothing about it.

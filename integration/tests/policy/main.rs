@@ -2,6 +2,13 @@
 //!
 //! Needs root, and `tortie-node`, `tortie-ipam`, `tortie-cni`, `tortie-bgp` built beside the lab.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "tests panic, tell what they measured, and measure real packets"
+)]
+
 mod cast;
 mod changes;
 mod daemon;

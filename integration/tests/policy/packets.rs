@@ -8,7 +8,7 @@ use integration::lab::testing::TestLab;
 use integration::probe::Endpoint;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-/// IPPROTO_RAW: the sender writes the IP header itself.
+/// `IPPROTO_RAW`: the sender writes the IP header itself.
 const RAW: i32 = 255;
 const UDP: u8 = 17;
 
