@@ -117,7 +117,7 @@ pub fn desired(view: &ClusterView, node_name: &str) -> Result<Desired, Problem> 
     speaker.import_default_routes = settings.import_default_routes;
     speaker.neighbors = peers::neighbors(view, node, &mut problems);
     if settings.node_to_node_mesh_enabled {
-        mesh::add_neighbors(view, node_name, &settings, &mut speaker.neighbors, &mut problems);
+        mesh::add_neighbors(view, node_name, &settings, &mut speaker, &mut problems);
     }
     problems.sort();
     problems.dedup();

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use api::BGPConfigurationSpec;
-use bgp::config::{ExportPolicy, NeighborConfig};
+use bgp::config::{ExportPolicy, NeighborConfig, SpeakerConfig};
 
 use super::{ClusterView, NodeFacts, Problem, asn, configuration_of, families};
 
@@ -15,7 +15,7 @@ pub(super) fn add_neighbors(
     view: &ClusterView,
     node_name: &str,
     settings: &BGPConfigurationSpec,
-    neighbors: &mut Vec<NeighborConfig>,
+    speaker: &mut SpeakerConfig,
     problems: &mut Vec<Problem>,
 ) {
     let own = &view.nodes[node_name];
@@ -31,14 +31,16 @@ pub(super) fn add_neighbors(
             problems.push(Problem::new("Node", name, message));
             continue;
         };
-        if neighbors.iter().any(|neighbor| neighbor.address == remote) {
+        if speaker.neighbors.iter().any(|neighbor| neighbor.address == remote) {
             continue;
         }
         let remote_asn = asn(&others, name, other, &mut of_other);
         let mut neighbor = neighbor(name, local, remote, remote_asn, own);
         neighbor.port = others.listen_port;
         neighbor.hold_time_secs = Some(settings.hold_time_seconds);
-        neighbors.push(neighbor);
+        // Nodes of one AS are internal peers, whose distance nobody counts.
+        neighbor.ebgp_multihop = (remote_asn != speaker.asn).then_some(MESH_HOPS_MAX);
+        speaker.neighbors.push(neighbor);
     }
 }
 
@@ -50,7 +52,6 @@ fn neighbor(name: &str, local: IpAddr, remote: IpAddr, remote_asn: u32, own: &No
     neighbor.next_hop_ipv6 = own.addresses.ipv6.as_ref().map(|chosen| chosen.address);
     neighbor.export = ExportPolicy::OriginatedOnly;
     neighbor.import_default_routes = Some(false);
-    neighbor.ebgp_multihop = Some(MESH_HOPS_MAX);
     neighbor
 }
 

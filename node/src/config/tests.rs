@@ -94,6 +94,7 @@ fn who_peers_with_whom() {
         assert_eq!(sessions(&desired), expected, "{why}");
         let found: Vec<String> = desired.problems.iter().map(ToString::to_string).collect();
         assert_eq!(found, problems, "{why}");
+        assert_eq!(desired.speaker.check(), Ok(()), "{why}: a speaker takes it");
     }
 }
 
