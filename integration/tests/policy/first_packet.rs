@@ -32,6 +32,8 @@ const STARTS: usize = 40;
 const STARTS_WITHOUT_CHAIN: usize = 5;
 /// How long after the answer the sender goes on: a chain that comes late would show.
 const AFTERWARDS: Duration = Duration::from_millis(30);
+/// How long a thread may have to wait for a processor.
+const TURN_LIMIT: Duration = Duration::from_secs(5);
 /// The first bytes of every datagram of the sender.
 const MARK: &[u8] = b"first-packet";
 
@@ -133,7 +135,8 @@ async fn start(lab: &TestLab, name: &str, targets: &[SocketAddr]) -> Start {
     lab.attach("node-1", &pod, &netns).await.unwrap();
     let (sent_before, seen_before) = (sender.sent(), ears.heard());
     let answered = Instant::now();
-    while answered.elapsed() < AFTERWARDS {
+    // On a machine under load the sender may not have had a turn yet.
+    while answered.elapsed() < AFTERWARDS || (ears.heard() == 0 && answered.elapsed() < TURN_LIMIT) {
         std::thread::yield_now();
     }
     let sent = sender.stop();
