@@ -14,6 +14,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
+use crate::lab::programs::package_variables;
 use count::Counts;
 
 /// Crates whose core must build alone.
@@ -54,6 +55,9 @@ fn root() -> Result<PathBuf> {
 fn cargo(root: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).current_dir(root).stdin(Stdio::null());
+    for name in package_variables() {
+        command.env_remove(name);
+    }
     command
 }
 

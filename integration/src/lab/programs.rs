@@ -1,5 +1,6 @@
 //! The programs that a lab runs: built by cargo beside the lab's own binary, or installed.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -38,6 +39,16 @@ impl Programs {
     /// When `/proc` does not tell the program's path.
     pub fn beside_this() -> io::Result<Self> {
         Self::beside(&std::env::current_exe()?)
+    }
+
+    /// The same programs as cargo builds them by that profile, which need not have happened.
+    ///
+    /// # Errors
+    /// When these are not in a folder of cargo's.
+    pub fn of_profile(&self, profile: &str) -> io::Result<Self> {
+        let directory = self.directory.parent().ok_or(io::ErrorKind::NotFound)?.join(profile);
+        let lab = directory.join(self.lab.file_name().ok_or(io::ErrorKind::NotFound)?);
+        Ok(Self { lab, directory })
     }
 
     /// The lab binary.
@@ -86,12 +97,8 @@ impl Programs {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = Command::new(cargo);
         command.arg("build").stdin(Stdio::null());
-        // `cargo run` tells us about our package in variables on which build scripts of foreign crates depend:
-        // with them they would be run, and half of the crates compiled, again.
-        for (name, _) in std::env::vars_os() {
-            if PACKAGE_VARIABLES.iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
-                command.env_remove(name);
-            }
+        for name in package_variables() {
+            command.env_remove(name);
         }
         if !shows_progress {
             command.arg("--quiet");
@@ -110,4 +117,12 @@ impl Programs {
         let status = command.status().await?;
         if status.success() { Ok(()) } else { Err(io::Error::other(format!("cargo build: {status}"))) }
     }
+}
+
+/// Variables in which `cargo run` tells us about our package; a cargo that we run must not see them.
+///
+/// Build scripts of foreign crates depend on them: they would be run, and half of the crates compiled, again.
+pub(crate) fn package_variables() -> impl Iterator<Item = OsString> {
+    let names = std::env::vars_os().map(|(name, _)| name);
+    names.filter(|name| PACKAGE_VARIABLES.iter().any(|prefix| name.to_string_lossy().starts_with(prefix)))
 }
