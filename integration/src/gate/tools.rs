@@ -1,13 +1,13 @@
 //! The programs that the tests use as oracles and peers; Debian's and Ubuntu's packages bring them.
 
-use std::{path::Path, process::Command};
+use std::{path::PathBuf, process::Command};
 
 use anyhow::{Context, Result, bail};
 
 use super::say;
 
 /// A program and the package that brings it.
-const TOOLS: [(&str, &str); 7] = [
+const TOOLS: [(&str, &str); 8] = [
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("bird", "bird2"),
@@ -15,6 +15,13 @@ const TOOLS: [(&str, &str); 7] = [
     ("conntrack", "conntrack"),
     ("git", "git"),
     ("jq", "jq"),
+    ("unshare", "util-linux"),
+];
+
+/// Programs that distributions have only in versions that are too old: what a person has to install, and what for.
+const PROGRAMS: [(&str, &str); 2] = [
+    ("go", "Go 1.26 or newer, to build kube-apiserver and etcd from their modules"),
+    ("kubectl", "kubectl 1.34 or newer, unmodified, against the embedded API server"),
 ];
 
 /// Where programs lie, beside `PATH`: a user's `PATH` lacks the `sbin` folders on Debian.
@@ -25,6 +32,11 @@ const FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 /// # Errors
 /// The tools that are still missing, and the command that a person can run.
 pub(super) fn require() -> Result<()> {
+    for (program, what) in PROGRAMS {
+        if !is_here(program) {
+            bail!("`{program}` is missing: install {what}");
+        }
+    }
     let packages = missing();
     if packages.is_empty() {
         return Ok(());
@@ -39,8 +51,13 @@ pub(super) fn require() -> Result<()> {
 }
 
 fn missing() -> Vec<&'static str> {
-    let is_here = |tool: &str| FOLDERS.iter().any(|folder| Path::new(folder).join(tool).exists());
     TOOLS.iter().filter(|(tool, _)| !is_here(tool)).map(|(_, package)| *package).collect()
+}
+
+fn is_here(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(FOLDERS.map(PathBuf::from));
+    folders.map(|folder| folder.join(program)).any(|place| place.exists())
 }
 
 fn install(packages: &[&str]) -> Result<()> {
