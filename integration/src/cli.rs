@@ -98,6 +98,11 @@ enum Command {
     Test,
     /// Breaks named places of the product, one at a time: every one must make a test fail.
     Mutants(crate::mutants::Options),
+    /// Measures: CNI ADD beside the reference plugins, label to kernel, memory.
+    Bench(crate::bench::Bench),
+    /// Calls CNI plugins and takes the time.
+    #[command(hide = true)]
+    BenchRuntime(crate::bench::runtime::Runtime),
     /// Owns a lab.
     #[command(hide = true)]
     Supervise {
@@ -226,6 +231,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Test => crate::gate::run()?,
         Command::Mutants(options) => crate::mutants::run(&options)?,
+        Command::Bench(arguments) => crate::bench::run(&arguments)?,
+        Command::BenchRuntime(arguments) => crate::bench::runtime::run(&arguments)?,
         Command::Hold(arguments) => hold::hold(&arguments)?,
         Command::Sweep { path } => directory::sweep(&path)?,
         Command::Serve(arguments) => leaf_runtime()?.block_on(server::serve(arguments))?,

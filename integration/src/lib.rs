@@ -1,5 +1,6 @@
 //! The lab: whole clusters in network namespaces, the embedded API server, tests
 
+mod bench;
 pub mod cli;
 pub mod gate;
 pub mod lab;
