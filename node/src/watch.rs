@@ -170,9 +170,11 @@ where
     }
 }
 
-fn parse<K: Resource<DynamicType = ()> + DeserializeOwned>(object: DynamicObject) -> Result<K, ()> {
+fn parse<K: Resource<DynamicType = ()> + DeserializeOwned>(mut object: DynamicObject) -> Result<K, ()> {
     let kind = K::kind(&());
     let key = ObjectKey::of(&object);
+    // Who wrote which field is half of many an object, and a list of all pods is in memory at once.
+    object.metadata.managed_fields = None;
     object.try_parse().map_err(|error| {
         warn!(%kind, object = %key, %error, "object is not understood and is left out; correct the field that is named");
     })
@@ -214,5 +216,16 @@ mod tests {
         for (kind, ours, expected) in cases {
             assert_eq!(ours, expected, "{kind}");
         }
+    }
+
+    #[test]
+    fn who_wrote_which_field_is_not_kept() {
+        let object = serde_json::from_value(serde_json::json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": "web", "labels": {"app": "web"}, "managedFields": [{"manager": "kubectl"}]},
+        }));
+        let pod: Pod = parse(object.unwrap()).unwrap();
+        assert_eq!(pod.metadata.managed_fields, None);
+        assert_eq!(pod.metadata.labels.unwrap()["app"], "web");
     }
 }
