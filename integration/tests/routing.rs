@@ -75,7 +75,7 @@ async fn await_sessions(lab: &TestLab, name: &str, expected: &[&str]) {
     found.await.unwrap();
 }
 
-/// The gateways of a route as `ip -j` tells them; none if there is no such route of protocol 84.
+/// The gateways of a route as `ip -j` tells them; none if no such route was learnt.
 fn gateways(process: u32, prefix: &str) -> BTreeSet<String> {
     let family = if prefix.contains(':') { "-6" } else { "-4" };
     let prefix = if prefix == "::/0" { "default" } else { prefix };
@@ -196,6 +196,10 @@ async fn one_router_fails(lab: &TestLab, kind: RouterKind, prefixes: &[String]) 
     for prefix in prefixes.iter().filter(|prefix| *prefix == "default" || *prefix == "::/0") {
         let left = if prefix.contains(':') { "fd00:10:1::252" } else { "10.10.1.252" };
         await_gateways(lab, &node("node-1"), prefix, &[left]).await;
+    }
+    for prefix in blocks(lab, "node-1").await {
+        let left = if prefix.contains(':') { "fd00:20:2::2" } else { "10.20.2.2" };
+        await_gateways(lab, &router("spine"), &prefix, &[left]).await;
     }
     for family in [Family::Ipv4, Family::Ipv6] {
         await_answer(lab, &question(pod("far"), pod("near"), family)).await;
