@@ -42,7 +42,9 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<()> {
     let chosen = choose(&options.names)?;
     if options.list {
-        chosen.iter().for_each(|mutant| say(&format!("{:<28} {}", mutant.name, mutant.breaks)));
+        for mutant in chosen {
+            say(&format!("{:<30} {}", mutant.name, mutant.breaks));
+        }
         return Ok(());
     }
     let tree = Tree::copy_of_checkout()?;
