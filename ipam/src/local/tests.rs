@@ -4,6 +4,8 @@ use api::Condition;
 use api::IPBlockSpec;
 use api::ip_block::IPBlockStatus;
 use api::ip_pool::{IPPoolSpec, IPPoolStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::*;
@@ -126,6 +128,12 @@ fn when_a_block_is_used() {
         ("older epoch", edit(&|b| b.spec.epoch = 6), none(), Some(Pending::OldEpoch)),
         ("another UID", edit(&|b| b.spec.node_uid = "x".into()), none(), Some(Pending::OtherNode)),
         ("draining", edit(&|b| b.spec.draining = true), none(), Some(Pending::Draining)),
+        (
+            "its object is being deleted",
+            edit(&|b| b.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH))),
+            none(),
+            Some(Pending::Draining),
+        ),
         (
             "returned before",
             edit(&|b| b.status = Some(IPBlockStatus { released: true, ..Default::default() })),

@@ -60,7 +60,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "ipam/src/local/held.rs",
         text: "if object.draining || object.is_deleting {",
         replacement: "if object.draining {",
-        killer: LOCAL,
+        killer: inside("local::tests::when_a_block_is_used"),
     },
     Mutant {
         name: "foreign-uid-accepted",
