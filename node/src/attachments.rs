@@ -11,6 +11,7 @@ mod absent;
 mod add;
 mod check;
 mod del;
+mod keep;
 mod objects;
 mod pods;
 mod report;
@@ -64,6 +65,8 @@ pub(crate) struct Attachments {
     turns: Turns,
     /// Something is to be told to the API server.
     unreported: Notify,
+    /// Addresses were freed whose conntrack entries are to go.
+    freed: Notify,
 }
 
 /// Runs until `stop`; pods keep their network.
@@ -82,6 +85,7 @@ pub async fn run(context: AttachmentsContext, stop: CancellationToken) -> Result
         pods: PodCache::default(),
         turns: Turns::default(),
         unreported: Notify::new(),
+        freed: Notify::new(),
     });
     let mut objects = Objects::watch(&attachments.context);
     let restored = tokio::select! {
@@ -94,6 +98,8 @@ pub async fn run(context: AttachmentsContext, stop: CancellationToken) -> Result
     let mut tasks = JoinSet::new();
     tasks.spawn(server::serve(attachments.clone(), listener, ended.clone()));
     tasks.spawn(report::run(attachments.clone(), ended.clone()));
+    tasks.spawn(del::clean(attachments.clone(), ended.clone()));
+    tasks.spawn(keep::run(attachments.clone(), ended.clone()));
     let result = tokio::select! {
         result = objects.follow(&attachments) => result,
         () = stop.cancelled() => Ok(()),

@@ -190,7 +190,6 @@ impl Policy {
 
     /// Publishes what the kernel serves now.
     fn tell(&self) {
-        self.context.view.update(self.compiler.model());
         self.context.shared.policy.send_replace(PolicyProgress {
             in_sync: true,
             endpoints_generation: self.generation,
@@ -198,6 +197,8 @@ impl Policy {
             problems: self.problems.clone(),
             kernel_error: None,
         });
+        // Last, because an ADD waits for the progress and nobody for this.
+        self.context.view.update(self.compiler.model());
     }
 
     fn tell_error(&self, error: &NftError) {

@@ -37,7 +37,7 @@ impl Attachments {
         gone.extend(linkless.iter().map(|endpoint| endpoint_owner(endpoint)));
         for owner in gone {
             info!(pod = %owner.pod, "pod and interface are gone without a DEL; what it had is taken back");
-            self.detach(&owner).await;
+            self.detach(&owner);
         }
         is_some_left
     }

@@ -62,7 +62,7 @@ impl Attachments {
         let wired = self.wire(request, pod, owner, &addresses).await;
         if let Err(error) = wired {
             warn!(pod = %owner.pod, interface = %request.host_interface, cause = %error.details, "ADD failed and is undone");
-            self.detach(owner).await;
+            self.detach(owner);
             return Err(error);
         }
         Ok(addresses)
@@ -80,7 +80,7 @@ impl Attachments {
             .read(|inner| inner.endpoints.values().filter(|endpoint| is_former(endpoint)).cloned().collect());
         for endpoint in former {
             info!(pod = %endpoint.pod, interface = %endpoint.interface, "a newer sandbox takes over");
-            self.detach(&endpoint_owner(&endpoint)).await;
+            self.detach(&endpoint_owner(&endpoint));
             let interface = endpoint.interface.clone();
             let removed = blocking("removal", move || {
                 Ok(Endpoints::open()?.remove(&endpoint.interface, &endpoint.alias)?)

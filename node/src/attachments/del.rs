@@ -10,6 +10,7 @@ use cni::{
 use felix::{kernel::conntrack::Conntrack, model::route::RouteSource};
 use ipam::owner::Owner;
 use ipnetwork::IpNetwork;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
@@ -34,14 +35,14 @@ impl Attachments {
             leases.map(|(_, owner)| owner).filter(|owner| is_of(owner, attachment)).collect::<Vec<_>>()
         }));
         for owner in &owners {
-            self.detach(owner).await;
+            self.detach(owner);
             info!(pod = %owner.pod, container = %attachment.container_id, "pod detached");
         }
         Ok(())
     }
 
     /// Takes everything back from the attachments of the network that the runtime does not know any more.
-    pub(super) async fn gc(&self, request: &GcRequest) -> Result<Vec<StaleAttachment>, CniError> {
+    pub(super) fn gc(&self, request: &GcRequest) -> Vec<StaleAttachment> {
         let valid: BTreeSet<(&str, &str)> = request
             .valid
             .iter()
@@ -59,7 +60,7 @@ impl Attachments {
         });
         let mut taken_back = Vec::new();
         for endpoint in stale {
-            self.detach(&endpoint_owner(&endpoint)).await;
+            self.detach(&endpoint_owner(&endpoint));
             info!(pod = %endpoint.pod, container = %endpoint.container_id, "attachment is stale and taken back");
             let attachment = Attachment {
                 network: request.network.clone(),
@@ -68,11 +69,11 @@ impl Attachments {
             };
             taken_back.push(StaleAttachment { attachment, host_interface: endpoint.interface.clone() });
         }
-        Ok(taken_back)
+        taken_back
     }
 
     /// Removes what the owner has: first the way to it, then its flows, and last its claim to the addresses.
-    pub(super) async fn detach(&self, owner: &Owner) {
+    pub(super) fn detach(&self, owner: &Owner) {
         self.state.change(|inner| {
             // An ADD that failed has routes, but no endpoint yet.
             let mut addresses = inner.local.release(now(), owner);
@@ -87,7 +88,7 @@ impl Attachments {
                 self.context.routes.set(RouteSource::Local, IpNetwork::from(address), None);
             }
         });
-        self.clean_freed().await;
+        self.freed.notify_one();
         self.unreported.notify_one();
     }
 
@@ -115,6 +116,18 @@ impl Attachments {
                 0
             }
         }
+    }
+}
+
+/// Cleans what was freed, until `stop`: a DEL does not wait for it, as the address is not given before.
+pub(super) async fn clean(attachments: Arc<Attachments>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            // Cancel-safe: a notification that is not taken stays.
+            () = attachments.freed.notified() => {}
+            () = stop.cancelled() => return,
+        }
+        attachments.clean_freed().await;
     }
 }
 

@@ -125,7 +125,7 @@ async fn dispatch(attachments: &Attachments, request: Request) -> Answer {
         Request::Del(request) => attachments.del(&request).await.map(|()| Answer::Done),
         Request::Check(request) => attachments.check(&request).map(Answer::Granted),
         Request::Status => attachments.status().map(|()| Answer::Done),
-        Request::Gc(request) => attachments.gc(&request).await.map(Answer::Stale),
+        Request::Gc(request) => Ok(Answer::Stale(attachments.gc(&request))),
     };
     outcome.unwrap_or_else(Answer::Error)
 }
