@@ -1,10 +1,10 @@
 //! The lab: whole clusters in network namespaces, the embedded API server, tests
 
+pub mod apiserver;
 mod bench;
 pub mod cli;
 pub mod gate;
+pub mod kube;
 pub mod lab;
 mod mutants;
 pub mod probe;
-
-pub mod apiserver;

@@ -226,7 +226,7 @@ impl Entry {
             subresource => format!(" with subresource {subresource:?}"),
         };
         let since = match self.operation.as_str() {
-            "Update" => format!(" using {} at {}", self.api_version, self.time),
+            "Update" => format!(" using {}", self.api_version),
             _ => String::new(),
         };
         format!("{:?}{door}{since}", self.manager)

@@ -72,8 +72,8 @@ impl Shared {
     fn answered(&self, reply: Reply) -> Response<AnswerBody> {
         let mut response = match reply.body {
             Body::Json(value) => respond(reply.code, "application/json", full(encoded(&value))),
-            Body::List { head, items } => {
-                respond(reply.code, "application/json", full(encoded_list(&head, &items)))
+            Body::List { head, items, is_bare } => {
+                respond(reply.code, "application/json", full(encoded_list(&head, &items, is_bare)))
             }
             Body::Text(text) => respond(reply.code, "text/plain", full(text.as_bytes().to_vec())),
             Body::Watch(watch) => {
@@ -170,7 +170,7 @@ fn encoded(value: &Value) -> Vec<u8> {
 }
 
 /// The list without copying its items.
-fn encoded_list(head: &Value, items: &[Arc<Value>]) -> Vec<u8> {
+fn encoded_list(head: &Value, items: &[Arc<Value>], is_bare: bool) -> Vec<u8> {
     let mut text = head.to_string();
     text.pop();
     text.push_str(",\"items\":[");
@@ -178,10 +178,28 @@ fn encoded_list(head: &Value, items: &[Arc<Value>]) -> Vec<u8> {
         if index > 0 {
             text.push(',');
         }
-        text.push_str(&item.to_string());
+        match item.as_object() {
+            Some(members) if is_bare => push_bare(&mut text, members),
+            _ => text.push_str(&item.to_string()),
+        }
     }
     text.push_str("]}\n");
     text.into_bytes()
+}
+
+/// An item without what its list says of all.
+fn push_bare(text: &mut String, members: &serde_json::Map<String, Value>) {
+    text.push('{');
+    let own = members.iter().filter(|(name, _)| !matches!(name.as_str(), "apiVersion" | "kind"));
+    for (index, (name, member)) in own.enumerate() {
+        if index > 0 {
+            text.push(',');
+        }
+        text.push_str(&Value::String(name.clone()).to_string());
+        text.push(':');
+        text.push_str(&member.to_string());
+    }
+    text.push('}');
 }
 
 /// A watch as it goes out.

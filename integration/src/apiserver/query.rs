@@ -57,7 +57,7 @@ impl Query {
     pub(crate) fn number(&self, name: &str) -> Result<Option<u64>, Failure> {
         let number = self.given(name).map(str::parse).transpose();
         number.map_err(|_| {
-            Failure::bad_request(format!("{name}: Invalid value: {:?}: must be a number", self.text(name)))
+            Failure::bad_request(format!("strconv.ParseInt: parsing {:?}: invalid syntax", self.text(name)))
         })
     }
 }

@@ -39,7 +39,10 @@ impl Subject<'_> {
     }
 
     fn details(&self) -> Value {
-        let mut details = json!({"name": self.name, "kind": self.resource});
+        let mut details = json!({"kind": self.resource});
+        if !self.name.is_empty() {
+            details["name"] = json!(self.name);
+        }
         if !self.group.is_empty() {
             details["group"] = json!(self.group);
         }
@@ -91,6 +94,11 @@ impl Failure {
         failure
     }
 
+    /// 500: the real server takes this for a fault of its own.
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
+        Self::new(500, "", message)
+    }
+
     /// 403: what is asked is never allowed in this state.
     pub(crate) fn forbidden(subject: Subject<'_>, why: &str) -> Self {
         let message = format!("{} {:?} is forbidden: {why}", subject.qualified(), subject.name);
@@ -99,7 +107,8 @@ impl Failure {
 
     /// 405: the resource is served, this verb on it is not.
     pub(crate) fn method_not_allowed() -> Self {
-        Self::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+        let text = "the server does not allow this method on the requested resource";
+        Self { details: Some(json!({})), ..Self::new(405, "MethodNotAllowed", text) }
     }
 
     /// 406: none of the forms that the client accepts can be made.
@@ -174,8 +183,11 @@ impl Failure {
     pub(crate) fn body(&self) -> Value {
         let mut body = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-            "message": self.message, "reason": self.reason, "code": self.code,
+            "message": self.message, "code": self.code,
         });
+        if !self.reason.is_empty() {
+            body["reason"] = json!(self.reason);
+        }
         if let Some(details) = &self.details {
             body["details"] = details.clone();
         }
@@ -209,6 +221,11 @@ impl FieldError {
     pub(crate) fn invalid(path: impl Into<String>, value: &Value, detail: impl AsRef<str>) -> Self {
         let text = with_detail(&format!("Invalid value: {}", shown(value)), detail.as_ref());
         Self { path: path.into(), reason: "FieldValueInvalid", text }
+    }
+
+    /// The object or list breaks a rule; it is not shown.
+    pub(crate) fn invalid_whole(path: impl Into<String>, detail: &str) -> Self {
+        Self { path: path.into(), reason: "FieldValueInvalid", text: format!("Invalid value: {detail}") }
     }
 
     /// The value has the wrong JSON type.
@@ -259,6 +276,18 @@ impl FieldError {
     /// Whether the value has another JSON type than it should.
     pub(crate) fn is_wrong_type(&self) -> bool {
         self.reason == "FieldValueTypeInvalid"
+    }
+
+    /// Whether rules about the object cannot be asked while this is wrong.
+    pub(crate) fn is_blocking(&self) -> bool {
+        matches!(
+            self.reason,
+            "FieldValueNotSupported"
+                | "FieldValueRequired"
+                | "FieldValueTooLong"
+                | "FieldValueTooMany"
+                | "FieldValueTypeInvalid"
+        )
     }
 
     fn cause(&self) -> Value {

@@ -29,19 +29,53 @@ pub(crate) fn prune(resource: &Resource, object: &mut Value) -> Vec<String> {
     prune::prune(&resource.schema, object)
 }
 
-/// Fills in what the author may leave out.
+/// Fills in what the author may leave out, and leaves out what is empty.
 pub(crate) fn set_defaults(resource: &Resource, object: &mut Value) {
     schema::default::apply(&resource.schema, object);
     if resource.origin == Origin::Custom {
         return;
     }
+    prune::drop_empty(&resource.schema, object);
     match resource.table.as_str() {
         "pods" => pod::set_defaults(object),
         "services" => service::set_defaults(object),
         "networkpolicies.networking.k8s.io" => network_policy::set_defaults(object),
         "customresourcedefinitions.apiextensions.k8s.io" => definition::set_defaults(object),
         "secrets" => secret_defaults(object),
+        "nodes" => node_defaults(object),
+        "events" => event_defaults(resource, object),
         _ => {}
+    }
+}
+
+/// Texts that every Node has, be they empty.
+fn node_defaults(node: &mut Value) {
+    set_default(node, "status", json!({}));
+    set_default(&mut node["status"], "daemonEndpoints", json!({"kubeletEndpoint": {"Port": 0}}));
+    set_default(&mut node["status"], "nodeInfo", json!({}));
+    for field in [
+        "architecture",
+        "bootID",
+        "containerRuntimeVersion",
+        "kernelVersion",
+        "kubeProxyVersion",
+        "kubeletVersion",
+        "machineID",
+        "operatingSystem",
+        "osImage",
+        "systemUUID",
+    ] {
+        set_default(&mut node["status"]["nodeInfo"], field, "");
+    }
+}
+
+fn event_defaults(resource: &Resource, event: &mut Value) {
+    if resource.group.is_empty() {
+        set_default(event, "source", json!({}));
+        set_default(event, "reportingComponent", "");
+        set_default(event, "reportingInstance", "");
+    } else {
+        set_default(event, "deprecatedSource", json!({}));
     }
 }
 
@@ -71,22 +105,48 @@ pub(crate) fn prepare_create(resource: &Resource, object: &mut Value) {
         return;
     }
     match resource.table.as_str() {
-        "pods" => pod::prepare_create(object),
+        "pods" => pod::first_status(object),
         "services" => object["status"] = json!({"loadBalancer": {}}),
-        "nodes" => node_prepare_create(object),
         "namespaces" => {
             let name = object::name(object).to_owned();
             let labels = object::meta_mut(object).entry("labels").or_insert_with(|| json!({}));
             labels["kubernetes.io/metadata.name"] = json!(name);
-            object["spec"] = json!({"finalizers": ["kubernetes"]});
             object["status"] = json!({"phase": "Active"});
+        }
+        "customresourcedefinitions.apiextensions.k8s.io" => definition::first_status(object),
+        _ => {}
+    }
+}
+
+/// Adds what admission adds to a new object; nobody owns that.
+pub(crate) fn admit(resource: &Resource, object: &mut Value) {
+    if resource.origin == Origin::Custom {
+        return;
+    }
+    match resource.table.as_str() {
+        "pods" => pod::admit(object),
+        "nodes" => admit_node(object),
+        "namespaces" => object["spec"] = json!({"finalizers": ["kubernetes"]}),
+        _ => {}
+    }
+}
+
+/// Parts that are there in every object of the kind, whatever its author says.
+pub(crate) fn fill_blank(resource: &Resource, blank: &mut Value) {
+    match resource.table.as_str() {
+        "pods" => blank["spec"]["containers"] = Value::Null,
+        "nodes" => node_defaults(blank),
+        "events" => event_defaults(resource, blank),
+        "networkpolicies.networking.k8s.io" => blank["spec"]["podSelector"] = json!({}),
+        "customresourcedefinitions.apiextensions.k8s.io" => {
+            blank["spec"] = json!({"names": {}, "versions": null});
         }
         _ => {}
     }
 }
 
 /// The admission of the real server taints every new node until it is known to be ready.
-fn node_prepare_create(node: &mut Value) {
+fn admit_node(node: &mut Value) {
     let taint = json!({"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"});
     if !node["spec"].is_object() {
         node["spec"] = json!({});
@@ -185,14 +245,14 @@ pub(crate) fn check(resource: &Resource, new: &Value, old: Option<&Value>) -> Re
         return Err(Failure::bad_request(why));
     }
     let mut all = metadata_errors(resource, new);
-    let is_well_formed = errors.is_empty();
+    let is_well_formed = !errors.iter().any(FieldError::is_blocking);
     all.extend(errors);
     if let Some(rules) = &resource.rules {
         if is_well_formed {
             all.extend(rules.check(new, old));
         } else if rules.any() {
             let detail = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation";
-            all.push(FieldError::invalid("<nil>", &json!("null"), detail));
+            all.push(FieldError::invalid("<nil>", &Value::Null, detail));
         }
     }
     if resource.origin == Origin::BuiltIn {
@@ -253,25 +313,22 @@ fn port_error(path: &str, port: &Value) -> Option<FieldError> {
 }
 
 /// What is wrong with a port's name.
-fn port_name_error(path: &str, name: &str) -> Option<FieldError> {
+fn port_name_errors(path: &str, name: &str) -> Vec<FieldError> {
     /// Longest name in the registry of services (RFC 6335).
     const NAME_LENGTH_MAX: usize = 15;
-    let value = json!(name);
     let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    let why = if name.len() > NAME_LENGTH_MAX {
-        "must be no more than 15 characters"
-    } else if name.is_empty() || !name.bytes().all(is_inner) {
-        "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)"
-    } else if !name.bytes().any(|byte| byte.is_ascii_lowercase()) {
-        "must contain at least one letter (a-z)"
-    } else if name.contains("--") {
-        "must not contain consecutive hyphens"
-    } else if name.starts_with('-') || name.ends_with('-') {
-        "must not begin or end with a hyphen"
-    } else {
-        return None;
-    };
-    Some(FieldError::invalid(path, &value, why))
+    let rules = [
+        (name.len() <= NAME_LENGTH_MAX, "must be no more than 15 characters"),
+        (
+            !name.is_empty() && name.bytes().all(is_inner),
+            "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)",
+        ),
+        (name.bytes().any(|byte| byte.is_ascii_lowercase()), "must contain at least one letter (a-z)"),
+        (!name.contains("--"), "must not contain consecutive hyphens"),
+        (!name.starts_with('-') && !name.ends_with('-'), "must not begin or end with a hyphen"),
+    ];
+    let broken = rules.into_iter().filter(|(holds, _)| !holds);
+    broken.map(|(_, why)| FieldError::invalid(path, &json!(name), why)).collect()
 }
 
 /// What is wrong with a transport protocol.

@@ -51,7 +51,12 @@ pub(crate) enum Body {
     /// One JSON document.
     Json(Arc<Value>),
     /// A list whose items are not copied.
-    List { head: Value, items: Vec<Arc<Value>> },
+    List {
+        head: Value,
+        items: Vec<Arc<Value>>,
+        /// Whether items leave out what the list says of all: `apiVersion` and `kind`.
+        is_bare: bool,
+    },
     /// Plain text.
     Text(&'static str),
     /// A stream that begins here.

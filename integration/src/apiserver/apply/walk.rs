@@ -102,6 +102,10 @@ fn differ(
         (Some(_), None) => difference.removed.insert(path),
         _ => {}
     }
+    // A part that is always there starts from null: what is put into it is new, itself is not.
+    let before = before.filter(|value| {
+        !value.is_null() || after.is_none_or(|after| !after.is_object() && !after.is_array())
+    });
     let (old, new) = (before.map(|value| form(schema, value)), after.map(|value| form(schema, value)));
     match (old, new) {
         (None | Some(Form::Object(_)), Some(Form::Object(new))) if path.len() < DEPTH_MAX => {
@@ -114,7 +118,7 @@ fn differ(
             differ_items(list, old, new, path, difference);
         }
         (Some(Form::List(list, old)), None) => differ_items(list, old, &[], path, difference),
-        (Some(_), Some(_)) => difference.changed.insert(path),
+        (_, Some(_)) => difference.changed.insert(path),
         _ => {}
     }
 }

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::apiserver::schema::{DEPTH_MAX, ListShape, Schema, Shape};
+use crate::apiserver::schema::{DEPTH_MAX, ListShape, Schema};
 
 const DELETE_FROM: &str = "$deleteFromPrimitiveList/";
 const ORDER: &str = "$setElementOrder/";
@@ -43,7 +43,12 @@ fn merge(schema: Option<&Schema>, object: &Value, patch: &Value, depth: usize) -
             }
             (Value::Array(items), before) => {
                 let before = before.and_then(Value::as_array).cloned().unwrap_or_default();
-                let list = merge_list(member, before, items, depth)?;
+                let list = merge_list(member, before.clone(), items, depth)?;
+                let order = changes.get(&format!("{ORDER}{key}")).and_then(Value::as_array).unwrap_or(items);
+                let list = match member.and_then(patch_key) {
+                    Some(patch_key) => arrange(list, &before, order, patch_key),
+                    None => list,
+                };
                 merged.insert(key.clone(), Value::Array(list));
             }
             (change, before) => {
@@ -65,6 +70,11 @@ fn without_directives(changes: &Map<String, Value>) -> Value {
             .map(|(k, v)| (k.clone(), v.clone()))
             .collect(),
     )
+}
+
+/// The key by which a list merges; empty for scalars.
+fn patch_key(schema: &Schema) -> Option<&str> {
+    schema.list()?.patch_key.as_deref()
 }
 
 fn merge_list(
@@ -116,29 +126,35 @@ fn list_directives(schema: Option<&Schema>, merged: &mut Map<String, Value>, cha
             if let Some(items) = merged.get_mut(list).and_then(Value::as_array_mut) {
                 items.retain(|item| !values.contains(item));
             }
-        } else if let Some(list) = directive.strip_prefix(ORDER) {
-            let shape = schema.and_then(|schema| schema.member(list)).map(|member| &member.shape);
-            let key = match shape {
-                Some(Shape::List(shape)) => shape.patch_key.clone().unwrap_or_default(),
-                _ => String::new(),
-            };
-            if let Some(items) = merged.get_mut(list).and_then(Value::as_array_mut) {
-                reorder(items, values, &key);
+        } else if let Some(list) = directive.strip_prefix(ORDER).filter(|list| !changes.contains_key(*list)) {
+            let key = schema.and_then(|schema| schema.member(list)).and_then(patch_key);
+            if let (Some(key), Some(items)) = (key, merged.get_mut(list).and_then(Value::as_array_mut)) {
+                *items = arrange(items.clone(), &items.clone(), values, key);
             }
         }
     }
 }
 
-/// Items named in `order` come in that order at the places they take together; others stay.
-fn reorder(items: &mut [Value], order: &[Value], key: &str) {
-    let rank = |item: &Value| {
-        let wanted = if key.is_empty() { Some(item) } else { item.get(key) };
-        order.iter().position(|one| if key.is_empty() { Some(one) == wanted } else { one.get(key) == wanted })
-    };
-    let places: Vec<usize> = (0..items.len()).filter(|&place| rank(&items[place]).is_some()).collect();
-    let mut named: Vec<Value> = places.iter().map(|&place| items[place].clone()).collect();
-    named.sort_by_key(|item| rank(item));
-    for (place, item) in places.into_iter().zip(named) {
-        items[place] = item;
+/// The merged list in its order: items that `order` names follow it, the others follow `before`;
+/// where both meet, `before` decides between items that it knows, and named ones come first.
+fn arrange(merged: Vec<Value>, before: &[Value], order: &[Value], key: &str) -> Vec<Value> {
+    let identity = |item: &Value| if key.is_empty() { Some(item.clone()) } else { item.get(key).cloned() };
+    let rank = |list: &[Value], item: &Value| list.iter().position(|one| identity(one) == identity(item));
+    let (mut named, others): (Vec<Value>, Vec<Value>) =
+        merged.into_iter().partition(|item| rank(order, item).is_some());
+    named.sort_by_key(|item| rank(order, item));
+    let (mut named, mut others) = (named.into_iter().peekable(), others.into_iter().peekable());
+    let mut arranged = Vec::new();
+    loop {
+        let other_first = match (named.peek(), others.peek()) {
+            (None, None) => return arranged,
+            (None, Some(_)) => true,
+            (Some(_), None) => false,
+            (Some(named), Some(other)) => match (rank(before, named), rank(before, other)) {
+                (Some(named), Some(other)) => other < named,
+                _ => false,
+            },
+        };
+        arranged.extend(if other_first { others.next() } else { named.next() });
     }
 }

@@ -31,9 +31,9 @@ fn strategic_merge_goes_by_the_keys_of_the_lists() {
             json!([{"name": "one", "image": "i1", "args": ["p", "q"]}, {"name": "two", "image": "i3"}]),
         ),
         (
-            "a new item is added",
+            "a new item comes first",
             json!({"spec": {"containers": [{"name": "three"}]}}),
-            "/spec/containers/2",
+            "/spec/containers/0",
             json!({"name": "three"}),
         ),
         (
@@ -58,7 +58,7 @@ fn strategic_merge_goes_by_the_keys_of_the_lists() {
             "scalars of a merged list are added",
             json!({"metadata": {"finalizers": ["c", "a"]}}),
             "/metadata/finalizers",
-            json!(["a", "b", "c"]),
+            json!(["c", "a", "b"]),
         ),
         (
             "and deleted",

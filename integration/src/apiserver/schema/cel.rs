@@ -72,10 +72,12 @@ fn field_error(error: &kube::core::cel::ValidationError, object: &Value) -> Fiel
     match error.reason.as_deref() {
         Some("FieldValueForbidden") => FieldError::forbidden(path, &message),
         Some("FieldValueRequired") => FieldError::required(path, &message),
-        _ => {
-            let value = find(object, &error.field_path).map_or("object", super::validate::type_name);
-            FieldError::invalid(path, &Value::String(value.to_owned()), message)
-        }
+        _ => match find(object, &error.field_path) {
+            Some(value) if !value.is_object() && !value.is_array() => {
+                FieldError::invalid(path, value, message)
+            }
+            _ => FieldError::invalid_whole(path, &message),
+        },
     }
 }
 

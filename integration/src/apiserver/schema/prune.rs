@@ -11,6 +11,35 @@ pub(crate) fn prune(schema: &Schema, value: &mut Value) -> Vec<String> {
     unknown
 }
 
+/// Drops maps and lists without members, which built-in kinds take for absent.
+pub(crate) fn drop_empty(schema: &Schema, value: &mut Value) {
+    sweep(schema, value, 0);
+}
+
+fn sweep(schema: &Schema, value: &mut Value, depth: usize) {
+    match (&schema.shape, value) {
+        (Shape::Object(shape), Value::Object(members)) if depth <= DEPTH_MAX => {
+            members.retain(|key, member| {
+                let Some(field) = shape.properties.get(key) else { return true };
+                sweep(field, member, depth + 1);
+                match (&field.shape, &*member) {
+                    (Shape::List(_), Value::Array(items)) => !items.is_empty(),
+                    (Shape::Object(shape), Value::Object(entries)) => {
+                        !entries.is_empty() || shape.additional.is_none() || !shape.properties.is_empty()
+                    }
+                    _ => true,
+                }
+            });
+        }
+        (Shape::List(list), Value::Array(items)) if depth <= DEPTH_MAX => {
+            for item in items {
+                sweep(&list.items, item, depth + 1);
+            }
+        }
+        _ => {}
+    }
+}
+
 fn walk(schema: &Schema, value: &mut Value, path: &str, unknown: &mut Vec<String>, depth: usize) {
     if depth > DEPTH_MAX {
         return;

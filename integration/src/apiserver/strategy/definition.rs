@@ -19,6 +19,14 @@ pub(super) fn set_defaults(definition: &mut Value) {
     set_default(&mut definition["spec"], "conversion", json!({"strategy": "None"}));
 }
 
+/// The status of a new definition: nothing is accepted yet.
+pub(super) fn first_status(definition: &mut Value) {
+    let versions = at(definition, "spec.versions").and_then(Value::as_array).cloned().unwrap_or_default();
+    let stored = versions.iter().filter(|version| version["storage"] == true);
+    let stored: Vec<Value> = stored.map(|version| version["name"].clone()).collect();
+    definition["status"] = json!({"acceptedNames": {"kind": "", "plural": ""}, "storedVersions": stored});
+}
+
 pub(super) fn errors(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let mut errors = custom::resources(new).err().unwrap_or_default();
     let Some(old) = old else { return errors };

@@ -3,7 +3,7 @@
 use ipnetwork::IpNetwork;
 use serde_json::{Value, json};
 
-use super::{items_mut, port_error, port_name_error, protocol_error, set_default};
+use super::{items_mut, port_error, port_name_errors, set_default};
 use crate::apiserver::{names, object::at, status::FieldError};
 
 pub(super) fn set_defaults(policy: &mut Value) {
@@ -49,7 +49,7 @@ fn type_errors(policy: &Value) -> Vec<FieldError> {
     }
     let unknown = types.iter().enumerate().filter(|(_, one)| **one != "Ingress" && **one != "Egress");
     let error = |(index, one)| {
-        FieldError::not_supported(format!("spec.policyTypes[{index}]"), one, ["Egress", "Ingress"])
+        FieldError::not_supported(format!("spec.policyTypes[{index}]"), one, ["Ingress", "Egress"])
     };
     unknown.map(error).collect()
 }
@@ -57,7 +57,10 @@ fn type_errors(policy: &Value) -> Vec<FieldError> {
 fn port_errors(path: &str, port: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     if let Some(protocol) = port.get("protocol") {
-        errors.extend(protocol_error(&format!("{path}.protocol"), protocol));
+        const PROTOCOLS: [&str; 3] = ["TCP", "UDP", "SCTP"];
+        if !protocol.as_str().is_some_and(|protocol| PROTOCOLS.contains(&protocol)) {
+            errors.push(FieldError::not_supported(format!("{path}.protocol"), protocol, PROTOCOLS));
+        }
     }
     let (port_path, end_path) = (format!("{path}.port"), format!("{path}.endPort"));
     match (port.get("port"), port.get("endPort")) {
@@ -66,7 +69,7 @@ fn port_errors(path: &str, port: &Value) -> Vec<FieldError> {
                 if end.as_i64() < number.as_i64() {
                     errors.push(FieldError::invalid(
                         &end_path,
-                        end,
+                        number,
                         "must be greater than or equal to `port`",
                     ));
                 }
@@ -82,7 +85,7 @@ fn port_errors(path: &str, port: &Value) -> Vec<FieldError> {
                     "may not be specified when `port` is non-numeric",
                 ));
             }
-            errors.extend(port_name_error(&port_path, name.as_str().unwrap_or_default()));
+            errors.extend(port_name_errors(&port_path, name.as_str().unwrap_or_default()));
         }
         (None, Some(end)) => {
             errors.push(FieldError::invalid(
@@ -142,7 +145,6 @@ fn block_errors(path: &str, block: &Value) -> Vec<FieldError> {
 
 /// What is wrong with a `LabelSelector`.
 pub(super) fn selector_errors(path: &str, selector: Option<&Value>) -> Vec<FieldError> {
-    const OPERATORS: [&str; 4] = ["DoesNotExist", "Exists", "In", "NotIn"];
     let Some(selector) = selector else { return Vec::new() };
     let mut errors = names::check_labels(&format!("{path}.matchLabels"), &selector["matchLabels"]);
     for (path, expression) in each(selector, "matchExpressions", path) {
@@ -157,10 +159,10 @@ pub(super) fn selector_errors(path: &str, selector: Option<&Value>) -> Vec<Field
                 errors.push(FieldError::forbidden(format!("{path}.values"), detail));
             }
             "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
-            _ => errors.push(FieldError::not_supported(
+            _ => errors.push(FieldError::invalid(
                 format!("{path}.operator"),
                 &expression["operator"],
-                OPERATORS,
+                "not a valid selector operator",
             )),
         }
         let key = expression["key"].as_str().unwrap_or_default();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{items_mut, port_error, port_name_error, protocol_error, set_default};
+use super::{items_mut, port_error, port_name_errors, protocol_error, set_default};
 use crate::apiserver::{
     names::NameRule,
     object::{at, text_at},
@@ -69,17 +69,18 @@ fn probe_defaults(probe: &mut Value) {
     }
 }
 
-/// What admission and the first status add to a new pod.
-pub(super) fn prepare_create(pod: &mut Value) {
+/// The status of a new pod.
+pub(super) fn first_status(pod: &mut Value) {
     let class = qos_class(pod);
     pod["status"] = json!({"phase": "Pending", "qosClass": class});
+}
+
+/// What admission adds to a new pod.
+pub(super) fn admit(pod: &mut Value) {
     if !pod["spec"].is_object() {
         return;
     }
     let spec = &mut pod["spec"];
-    set_default(spec, "serviceAccountName", "default");
-    let account = spec["serviceAccountName"].clone();
-    set_default(spec, "serviceAccount", account);
     set_default(spec, "priority", 0);
     set_default(spec, "preemptionPolicy", "PreemptLowerPriority");
     let mut tolerations = spec["tolerations"].as_array().cloned().unwrap_or_default();
@@ -127,8 +128,8 @@ fn qos_class(pod: &Value) -> &'static str {
 }
 
 pub(super) fn errors(pod: &Value) -> Vec<FieldError> {
-    let containers = at(pod, "spec.containers").and_then(Value::as_array);
-    if containers.is_none_or(Vec::is_empty) {
+    // That a spec has containers is said by the schema.
+    if pod.get("spec").is_none() {
         return vec![FieldError::required("spec.containers", "")];
     }
     let mut errors = Vec::new();
@@ -161,7 +162,7 @@ fn container_errors(path: &str, container: &Value) -> Vec<FieldError> {
         errors.extend(port_error(&format!("{path}.containerPort"), &port["containerPort"]));
         errors.extend(protocol_error(&format!("{path}.protocol"), &port["protocol"]));
         if let Some(name) = port.get("name").and_then(Value::as_str) {
-            errors.extend(port_name_error(&format!("{path}.name"), name));
+            errors.extend(port_name_errors(&format!("{path}.name"), name));
         }
     }
     errors

@@ -3,11 +3,7 @@
 use serde_json::Value;
 
 use crate::apiserver::{
-    object, protobuf,
-    query::{Call, Query},
-    registry::{Origin, Resource},
-    status::Failure,
-    strategy,
+    object, protobuf, query::Call, registry::Resource, schema::DEPTH_MAX, status::Failure, strategy,
 };
 
 /// The body as JSON; YAML where the content type says so.
@@ -15,6 +11,38 @@ use crate::apiserver::{
 /// # Errors
 /// 415 for other content types, 400 for what cannot be parsed.
 pub(super) fn parse(call: &Call) -> Result<Value, Failure> {
+    let mut value = parse_as_sent(call)?;
+    shorten_numbers(&mut value, 0);
+    Ok(value)
+}
+
+/// Whole numbers are kept as such however they are written: 1.0 is 1.
+fn shorten_numbers(value: &mut Value, depth: usize) {
+    /// Beyond this a 64-bit float has gaps between whole numbers.
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    match value {
+        Value::Object(members) if depth <= DEPTH_MAX => {
+            for member in members.values_mut() {
+                shorten_numbers(member, depth + 1);
+            }
+        }
+        Value::Array(items) if depth <= DEPTH_MAX => {
+            for item in items {
+                shorten_numbers(item, depth + 1);
+            }
+        }
+        Value::Number(number) if number.is_f64() => {
+            let whole = number.as_f64().filter(|number| number.fract() == 0.0 && number.abs() <= EXACT_MAX);
+            #[expect(clippy::cast_possible_truncation, reason = "whole and in the exact range")]
+            if let Some(whole) = whole {
+                *value = Value::from(whole as i64);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn parse_as_sent(call: &Call) -> Result<Value, Failure> {
     let kind = call.content_type.split(';').next().unwrap_or_default().trim();
     match kind {
         ""
@@ -72,22 +100,20 @@ pub(super) fn check_kind(resource: &Resource, object: &mut Value) -> Result<(), 
 ///
 /// # Errors
 /// 400 for unknown fields if the request asks for strictness.
-pub(super) fn prune(resource: &Resource, object: &mut Value, query: &Query) -> Result<Vec<String>, Failure> {
+pub(super) fn prune(resource: &Resource, object: &mut Value, call: &Call) -> Result<Vec<String>, Failure> {
     let unknown = strategy::prune(resource, object);
     if unknown.is_empty() {
         return Ok(Vec::new());
     }
     let texts: Vec<String> = unknown.iter().map(|path| format!("unknown field {path:?}")).collect();
-    match query.text("fieldValidation") {
+    match call.query.text("fieldValidation") {
         "Ignore" => Ok(Vec::new()),
         "Strict" => {
             let why = format!("strict decoding error: {}", texts.join(", "));
-            let (kind, version) = (&resource.kind, resource.api_version());
-            Err(Failure::bad_request(match resource.origin {
-                Origin::Custom => why,
-                Origin::BuiltIn => {
-                    format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}")
-                }
+            let (kind, version) = (&resource.kind, &resource.version);
+            Err(Failure::bad_request(match call.method.as_str() {
+                "PATCH" => why,
+                _ => format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}"),
             }))
         }
         _ => Ok(texts),

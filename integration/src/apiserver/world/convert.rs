@@ -45,6 +45,9 @@ fn converted<'a>(resource: &Resource, object: &'a Value, version: &str) -> Cow<'
                 members.insert(to.to_owned(), value);
             }
         }
+        if version != "v1" {
+            members.retain(|name, value| !(name.starts_with("reporting") && value == ""));
+        }
     }
     Cow::Owned(object)
 }

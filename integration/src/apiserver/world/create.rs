@@ -22,11 +22,14 @@ const GENERATE_NAME_LENGTH_MAX: usize = 58;
 /// always have are nobody's.
 pub(super) fn blank(resource: &Resource) -> Value {
     let mut blank = json!({"metadata": {}});
+    let is_builtin = resource.origin == crate::apiserver::registry::Origin::BuiltIn;
     for field in ["spec", "status"] {
-        let is_builtin = resource.origin == crate::apiserver::registry::Origin::BuiltIn;
         if is_builtin && resource.schema.is_field(field) {
             blank[field] = json!({});
         }
+    }
+    if is_builtin {
+        strategy::fill_blank(resource, &mut blank);
     }
     blank
 }
@@ -56,9 +59,9 @@ impl World {
         let resource = &request.target.resource;
         let mut object = body::parse(request.call)?;
         body::check_kind(resource, &mut object)?;
-        let warnings = body::prune(resource, &mut object, &request.call.query)?;
+        let warnings = body::prune(resource, &mut object, request.call)?;
         if !object::meta(&object, "resourceVersion").is_empty() {
-            return Err(Failure::bad_request("resourceVersion should not be set on objects to be created"));
+            return Err(Failure::internal("resourceVersion should not be set on objects to be created"));
         }
         let created = self.insert(request, object, true)?;
         Ok(Reply { warnings, ..Reply::json(201, read::formed(request, &created)) })
@@ -79,12 +82,14 @@ impl World {
         self.stamp(request, &mut object);
         strategy::set_defaults(resource, &mut object);
         strategy::prepare_create(resource, &mut object);
-        if resource.is_builtin("services") {
-            self.give_address(&mut object);
-        }
         if tracks {
             let author = Author { manager: manager(request.call), ..author(request, resource) };
             apply::track(&resource.schema, &blank(resource), &mut object, author);
+        }
+        // What admission adds belongs to nobody.
+        strategy::admit(resource, &mut object);
+        if resource.is_builtin("services") {
+            self.give_address(&mut object);
         }
         strategy::check(resource, &object, None)?;
         let key = Key::of(&object);
@@ -96,8 +101,7 @@ impl World {
         }
         let stored = self.store(&resource.table, convert::stored(resource, &object));
         self.after_write(&resource.table, &stored, request.now);
-        let current = self.storage.get(&resource.table, &key).cloned();
-        Ok(convert::shown(resource, &current.unwrap_or(stored)))
+        Ok(convert::shown(resource, &stored))
     }
 
     fn settle_name(&mut self, object: &mut Value) {

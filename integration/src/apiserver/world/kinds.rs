@@ -13,9 +13,10 @@ use super::{
     create, read,
 };
 use crate::apiserver::{
+    apply::{self, Author},
     object::{self, at, text_at},
     registry::custom,
-    status::Failure,
+    status::{Failure, Subject},
 };
 
 /// Range that services get their addresses from, as in most clusters: 10.96.0.0/16.
@@ -24,18 +25,26 @@ const SERVICE_RANGE: (Ipv4Addr, u32) = (Ipv4Addr::new(10, 96, 0, 0), 1 << 16);
 impl World {
     /// One of the namespaces that are there from the start.
     pub(super) fn found_namespace(&mut self, name: &str, now: Timestamp) {
-        let uid = self.random.uid();
-        self.store(
-            "namespaces",
-            json!({
-                "apiVersion": "v1", "kind": "Namespace",
-                "metadata": {
-                    "name": name, "uid": uid, "creationTimestamp": object::time_text(now),
-                    "labels": {"kubernetes.io/metadata.name": name},
-                },
-                "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"},
-            }),
-        );
+        let mut namespace = json!({
+            "apiVersion": "v1", "kind": "Namespace",
+            "metadata": {
+                "name": name, "uid": self.random.uid(), "creationTimestamp": object::time_text(now),
+                "labels": {"kubernetes.io/metadata.name": name},
+            },
+            "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"},
+        });
+        if let Some(resource) = self.registry.of_table("namespaces") {
+            let before = json!({"metadata": {}, "spec": namespace["spec"], "status": namespace["status"]});
+            let author = Author {
+                manager: "kube-apiserver",
+                subresource: "",
+                api_version: "v1",
+                now,
+                reset: &["status"],
+            };
+            apply::track(&resource.schema, &before, &mut namespace, author);
+        }
+        self.store("namespaces", namespace);
     }
 
     /// POST of a Binding: gives the pod its node.
@@ -46,7 +55,7 @@ impl World {
             return Err(Failure::bad_request("target.name: Required value"));
         }
         let old = self.current(request)?;
-        let subject = request.target.resource.subject(&request.target.name);
+        let subject = Subject { group: "", resource: "pods/binding", name: &request.target.name };
         let bound = text_at(&old, "spec.nodeName");
         if !bound.is_empty() {
             let why = format!("pod {} is already assigned to node {bound:?}", request.target.name);
@@ -126,7 +135,9 @@ impl World {
                 "lastTransitionTime": object::time_text(now),
             })
         };
-        if at(definition, "status.conditions").is_none() {
+        if at(definition, "status.conditions")
+            .is_none_or(|conditions| conditions.as_array().is_none_or(Vec::is_empty))
+        {
             status["status"]["conditions"] = json!([
                 condition("NamesAccepted", "NoConflicts", "no conflicts found"),
                 condition("Established", "InitialNamesAccepted", "the initial names have been accepted"),

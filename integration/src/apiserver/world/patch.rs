@@ -10,7 +10,7 @@ use crate::apiserver::{
     object,
     patch::{self, PatchKind, strategic},
     registry::Origin,
-    status::Failure,
+    status::{Failure, FieldError},
 };
 
 impl World {
@@ -37,7 +37,7 @@ impl World {
             _ => return Err(Failure::bad_request("a merge patch must be an object")),
         };
         body::check_kind(resource, &mut new)?;
-        let warnings = body::prune(resource, &mut new, &request.call.query)?;
+        let warnings = body::prune(resource, &mut new, request.call)?;
         update::settle_identity(request, &mut new)?;
         let written = self.change(request, &old, new, true)?;
         Ok(Reply { warnings, ..Reply::json(200, read::formed(request, &written)) })
@@ -46,10 +46,11 @@ impl World {
     fn apply(&mut self, request: Request<'_>, mut config: Value) -> Result<Reply, Failure> {
         let (resource, query) = (&request.target.resource, &request.call.query);
         let Some(manager) = query.given("fieldManager") else {
-            return Err(Failure::bad_request("fieldManager: Required value: is required for apply patch"));
+            let error = FieldError::required("fieldManager", "is required for apply patch");
+            return Err(Failure::invalid("meta.k8s.io", "PatchOptions", "", &[error]));
         };
         body::check_kind(resource, &mut config)?;
-        let warnings = body::prune(resource, &mut config, query)?;
+        let warnings = body::prune(resource, &mut config, request.call)?;
         update::settle_identity(request, &mut config)?;
         let author = Author { manager, ..create::author(request, resource) };
         let exists = self.storage.get(&resource.table, &request.target.key()).is_some();

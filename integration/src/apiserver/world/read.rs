@@ -6,7 +6,12 @@ use serde_json::{Value, json};
 
 use super::{Body, Reply, Request, World, convert};
 use crate::apiserver::{
-    query::Form, registry::Resource, selector::Selector, status::Failure, storage::Key, table,
+    query::Form,
+    registry::{Origin, Resource},
+    selector::Selector,
+    status::Failure,
+    storage::Key,
+    table,
 };
 
 impl World {
@@ -110,11 +115,15 @@ pub(super) fn list_body(request: Request<'_>, items: Vec<Arc<Value>>, metadata: 
         }
         Form::Partial => {
             let head = json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": metadata});
-            Body::List { head, items: items.iter().map(|object| Arc::new(table::partial(object))).collect() }
+            Body::List {
+                head,
+                items: items.iter().map(|object| Arc::new(table::partial(object))).collect(),
+                is_bare: false,
+            }
         }
         Form::Plain => {
             let head = json!({"kind": resource.list_kind, "apiVersion": resource.api_version(), "metadata": metadata});
-            Body::List { head, items }
+            Body::List { head, items, is_bare: resource.origin == Origin::BuiltIn }
         }
     }
 }

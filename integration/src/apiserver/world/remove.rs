@@ -11,7 +11,7 @@ use crate::apiserver::{
     object::{self, text_at},
     query::Call,
     selector::Selector,
-    status::{self, Failure},
+    status::{self, Failure, Subject},
     storage::Key,
 };
 
@@ -92,17 +92,21 @@ impl Deletion {
     }
 
     fn check(&self, request: Request<'_>, object: &Value) -> Result<(), Failure> {
-        let subject = request.target.resource.subject(object::name(object));
+        let resource = &request.target.resource;
+        // The real server names the kind here, where it names the resource elsewhere.
+        let subject =
+            Subject { group: &resource.group, resource: &resource.kind, name: object::name(object) };
         let conditions = [
-            ("UID", &self.uid, object::uid(object)),
-            ("ResourceVersion", &self.resource_version, object::meta(object, "resourceVersion")),
+            ("UID", &self.uid, object::uid(object), "deleted and then recreated"),
+            ("ResourceVersion", &self.resource_version, object::meta(object, "resourceVersion"), "modified"),
         ];
-        for (what, asked, actual) in conditions {
+        for (what, asked, actual, cause) in conditions {
             if let Some(asked) = asked
                 && asked != actual
             {
                 let why = format!(
-                    "Precondition failed: {what} in precondition: {asked}, {what} in object meta: {actual}"
+                    "the {what} in the precondition ({asked}) does not match the {what} in record ({actual}). \
+                     The object might have been {cause}"
                 );
                 return Err(Failure::conflict(subject, &why));
             }
@@ -184,7 +188,7 @@ impl World {
         }
         Ok(Reply::json(
             201,
-            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}),
+            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}),
         ))
     }
 
@@ -212,7 +216,17 @@ impl World {
         self.hold_for_dependents(table, &old, &mut marked, deletion.propagation);
         let holds_content = table == "namespaces";
         if is_finished(&marked) && !holds_content {
-            return self.erase(table, key).map(Doomed::Removed);
+            let mut last = Value::clone(&*self.erase(table, key)?);
+            let grace = marked["metadata"].get("deletionGracePeriodSeconds").cloned();
+            if table == "pods" {
+                object::set_meta(&mut last, "deletionGracePeriodSeconds", grace);
+                object::set_meta(
+                    &mut last,
+                    "deletionTimestamp",
+                    marked["metadata"].get("deletionTimestamp").cloned(),
+                );
+            }
+            return Some(Doomed::Removed(Arc::new(last)));
         }
         if marked == *old {
             return Some(Doomed::Waiting(old));

@@ -29,7 +29,7 @@ fn call(method: &str, url: &str, body: &Value) -> Call {
 fn ask(world: &mut World, method: &str, url: &str, body: &Value) -> (u16, Value) {
     match world.handle(&call(method, url, body), moment(1)) {
         Ok(Reply { code, body: Body::Json(value), .. }) => (code, Value::clone(&value)),
-        Ok(Reply { code, body: Body::List { mut head, items }, .. }) => {
+        Ok(Reply { code, body: Body::List { mut head, items, .. }, .. }) => {
             head["items"] = items.iter().map(|item| Value::clone(item)).collect();
             (code, head)
         }

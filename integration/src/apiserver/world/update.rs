@@ -21,7 +21,7 @@ impl World {
         let (resource, target) = (&request.target.resource, request.target);
         let mut object = body::parse(request.call)?;
         body::check_kind(resource, &mut object)?;
-        let warnings = body::prune(resource, &mut object, &request.call.query)?;
+        let warnings = body::prune(resource, &mut object, request.call)?;
         let upserts =
             matches!(resource.plural.as_str(), "leases" | "events") && resource.origin == Origin::BuiltIn;
         let exists = self.storage.get(&resource.table, &target.key()).is_some();
@@ -36,7 +36,7 @@ impl World {
         if is_unversioned && resource.origin == Origin::Custom {
             let error =
                 FieldError::invalid("metadata.resourceVersion", &json!(0), "must be specified for an update");
-            return Err(Failure::invalid(&resource.group, &resource.kind, &target.name, &[error]));
+            return Err(Failure::invalid(&resource.group, &resource.plural, &target.name, &[error]));
         }
         let written = self.change(request, &old, object, true)?;
         Ok(Reply { warnings, ..Reply::json(200, read::formed(request, &written)) })
