@@ -55,7 +55,10 @@ async fn prepare(attachments: &Attachments, events: &[Event]) {
         .collect();
     let sides: Vec<HostSide> = attachments.state.read(|inner| {
         let endpoints = inner.endpoints.values();
-        endpoints.filter(|it| is_all || told.contains(it.interface.as_str())).map(|it| host_side(it)).collect()
+        endpoints
+            .filter(|it| is_all || told.contains(it.interface.as_str()))
+            .map(|it| host_side(it))
+            .collect()
     });
     if sides.is_empty() {
         return;
