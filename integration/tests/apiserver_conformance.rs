@@ -202,7 +202,7 @@ async fn both_servers_answer_the_same() {
         let known = cases::DIFFERENT.iter().find(|(why, _)| *why == case.why);
         match known {
             Some((_, reason)) if lines.is_empty() => {
-                differences.push(format!("{}: no longer differs ({reason})", case.why))
+                differences.push(format!("{}: no longer differs ({reason})", case.why));
             }
             None if !lines.is_empty() => {
                 differences.push(format!(
