@@ -193,10 +193,13 @@ fn no_room_is_a_heap() {
 
 #[test]
 fn every_test_file_has_a_test() {
-    for path in
-        files(".rs").into_iter().filter(|path| path.contains("/tests/") && path.matches('/').count() == 2)
-    {
-        let text = fs::read_to_string(root().join(&path)).unwrap();
+    let tests: Vec<String> = files(".rs").into_iter().filter(|path| path.contains("/tests/")).collect();
+    for path in tests.iter().filter(|path| path.matches('/').count() == 2 || path.ends_with("/main.rs")) {
+        // The modules of a test lie in the folder of its name, or beside its `main.rs`.
+        let modules = path.trim_end_matches("main.rs").trim_end_matches(".rs").trim_end_matches('/');
+        let of_test =
+            tests.iter().filter(|other| *other == path || other.starts_with(&format!("{modules}/")));
+        let text: String = of_test.map(|path| fs::read_to_string(root().join(path)).unwrap()).collect();
         assert!(
             text.contains("#[test]") || text.contains("#[tokio::test") || text.contains("proptest!"),
             "{path} holds no test"
