@@ -79,33 +79,41 @@ async fn await_sessions(lab: &TestLab, name: &str, expected: &[&str]) {
 fn gateways(process: u32, prefix: &str) -> BTreeSet<String> {
     let family = if prefix.contains(':') { "-6" } else { "-4" };
     let prefix = if prefix == "::/0" { "default" } else { prefix };
-    let routes =
-        oracle::json(process, "ip", &["-j", family, "route", "show", prefix, "proto", "84"]).unwrap();
+    let routes = oracle::json(process, "ip", &["-j", family, "route", "show", prefix]).unwrap();
     let mut found = BTreeSet::new();
     for route in routes.as_array().into_iter().flatten() {
         let hops = route["nexthops"].as_array().into_iter().flatten().chain([route]);
-        found.extend(hops.filter_map(|hop| Some(hop["gateway"].as_str()?.to_owned())));
+        // A hop whose link is gone stays in a route of the kernel, which gives it no packet.
+        let is_alive =
+            |hop: &&Value| !hop["flags"].as_array().into_iter().flatten().any(|flag| flag == "dead");
+        found.extend(hops.filter(is_alive).filter_map(|hop| Some(hop["gateway"].as_str()?.to_owned())));
     }
     found
 }
 
 async fn await_gateways(lab: &TestLab, space: &Space, prefix: &str, expected: &[&str]) {
     let expected: BTreeSet<String> = expected.iter().map(|gateway| (*gateway).to_owned()).collect();
-    lab.until(&format!("{prefix} in {space:?} by {expected:?}"), LIMIT, async || {
-        (gateways(process(lab, space), prefix) == expected).then_some(())
-    })
-    .await
-    .unwrap();
+    let mut found = BTreeSet::new();
+    let waited = lab.until(prefix, LIMIT, async || {
+        found = gateways(process(lab, space), prefix);
+        (found == expected).then_some(())
+    });
+    let waited = waited.await;
+    assert!(waited.is_ok(), "{prefix} in {space:?}: {found:?}, expected {expected:?}");
 }
 
-/// The prefixes of a node's blocks.
+/// The prefixes of a node's blocks, once it has some of both families.
 async fn blocks(lab: &TestLab, node: &str) -> Vec<String> {
     let blocks: Api<IPBlock> = Api::all(lab.client());
-    let blocks = blocks.list(&ListParams::default()).await.unwrap().into_iter();
-    let blocks: Vec<String> =
-        blocks.filter(|block| block.spec.node == node).map(|block| block.spec.cidr).collect();
-    assert!(blocks.iter().any(|block| block.contains(':')) && blocks.iter().any(|block| block.contains('.')));
-    blocks
+    lab.until(&format!("blocks of {node}"), LIMIT, async || {
+        let blocks = blocks.list(&ListParams::default()).await.ok()?.into_iter();
+        let blocks: Vec<String> =
+            blocks.filter(|block| block.spec.node == node).map(|block| block.spec.cidr).collect();
+        let has_both = blocks.iter().any(|it| it.contains(':')) && blocks.iter().any(|it| it.contains('.'));
+        has_both.then_some(blocks)
+    })
+    .await
+    .unwrap()
 }
 
 fn question(from: Endpoint, to: Endpoint, family: Family) -> Question {
