@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::lab::topology::{RouterKind, Shape};
+use crate::lab::topology::{ApiKind, RouterKind, Shape};
 use crate::lab::{directory, hold};
 use crate::probe::{Protocol, TIMEOUT_MILLIS, client, server, traffic};
 
@@ -175,6 +175,8 @@ enum RouterArgument {
 enum ApiArgument {
     /// The API server in the lab's own process.
     Embedded,
+    /// A real kube-apiserver with etcd, built from their Go modules if need be.
+    Etcd,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -200,6 +202,10 @@ impl ShapeArguments {
             router,
             mesh: self.mesh,
             hold_time_secs: self.hold_time_secs,
+            api: match self.api {
+                ApiArgument::Embedded => ApiKind::Embedded,
+                ApiArgument::Etcd => ApiKind::Etcd,
+            },
         }
     }
 }

@@ -34,6 +34,7 @@ pub mod programs;
 mod reach;
 pub mod router_config;
 mod scheduler;
+mod server;
 mod space;
 pub mod steps;
 pub mod supervisor;

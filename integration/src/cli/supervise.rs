@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use anyhow::{Context as _, Result, bail};
 use tokio::net::UnixListener;
 
-use super::{RouterArgument, ShapeArguments};
+use super::{ApiArgument, RouterArgument, ShapeArguments};
 use crate::lab::control::SOCKET;
 use crate::lab::directory::{self, Directory};
 use crate::lab::programs::Programs;
@@ -103,11 +103,16 @@ fn words(shape: &ShapeArguments) -> Vec<String> {
         RouterArgument::Own => "own",
         RouterArgument::Bird => "bird",
     };
+    let api = match shape.api {
+        ApiArgument::Embedded => "embedded",
+        ApiArgument::Etcd => "etcd",
+    };
     let mut words: Vec<String> = [
         ("--nodes", shape.nodes.to_string()),
         ("--racks", shape.racks.to_string()),
         ("--tors", shape.tors.to_string()),
         ("--router", router.to_owned()),
+        ("--api", api.to_owned()),
         ("--hold-time-secs", shape.hold_time_secs.to_string()),
     ]
     .into_iter()

@@ -20,13 +20,15 @@ use super::kubelet::{self, Kubelet, NodeHandle};
 use super::objects::{Seed, node_status, seeds};
 use super::pods::PodTable;
 use super::process::Launch;
+use super::server::Server;
 use super::topology::{API_ADDRESS, API_PORT, Node, Space};
 use super::underlay::Underlay;
 use super::wait::until;
-use crate::apiserver::ApiServer;
 
 /// Until the daemon of a node has put its CNI configuration down, which it does last.
 const NODE_READY_LIMIT: Duration = Duration::from_mins(1);
+/// Until the API server serves a kind whose definition was created; a real one takes about a second.
+const KIND_SERVED_LIMIT: Duration = Duration::from_secs(30);
 /// Where a node finds its kubeconfig.
 const NODE_KUBECONFIG: &str = "/run/lab/kubeconfig";
 
@@ -35,7 +37,7 @@ pub(super) struct Cluster {
     pub(super) client: Client,
     pub(super) pods: PodTable,
     kubeconfig: PathBuf,
-    server: Option<ApiServer>,
+    server: Option<Server>,
     ipam: Option<Daemon>,
     nodes: BTreeMap<String, Daemon>,
     kubelet: Option<JoinHandle<()>>,
@@ -57,7 +59,8 @@ impl Cluster {
         let inside = root.inside(|| TcpListener::bind((API_ADDRESS, API_PORT)))?;
         let outside = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = outside.local_addr()?;
-        let server = ApiServer::start(vec![outside, inside])?;
+        let data = underlay.directory().path().join("kube");
+        let server = Server::start(underlay.topology().shape.api, vec![outside, inside], data).await?;
         let kubeconfig = underlay.directory().write("kubeconfig", &kubeconfig::text(address))?;
         let config = kube::Config::new(
             format!("http://{address}").parse().map_err(|_| io::Error::other("address is no URI"))?,
@@ -131,10 +134,8 @@ impl Cluster {
 
     /// Makes the API server as good as down, or ends that.
     pub(super) fn set_outage(&self, is_out: bool) {
-        match &self.server {
-            Some(server) if is_out => server.begin_outage(),
-            Some(server) => server.end_outage(),
-            None => {}
+        if let Some(server) = &self.server {
+            server.set_outage(is_out);
         }
     }
 
@@ -164,11 +165,16 @@ async fn create(client: &Client, seed: &Seed) -> Result<(), LabError> {
         None => Api::all_with(client.clone(), &seed.resource),
     };
     let object: DynamicObject = serde_json::from_value(seed.body.clone())?;
-    match api.create(&PostParams::default(), &object).await {
-        // Some servers make the first namespaces themselves.
-        Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => Ok(()),
-        other => Ok(other.map(drop)?),
-    }
+    let created =
+        until(KIND_SERVED_LIMIT, async || match api.create(&PostParams::default(), &object).await {
+            // Some servers make the first namespaces themselves.
+            Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => Some(Ok(())),
+            // A real server serves a kind some time after its definition was created.
+            Err(kube::Error::Api(status)) if status.code == 404 => None,
+            other => Some(other.map(drop)),
+        });
+    let overdue = || io::Error::other(format!("kind {} is not served", seed.resource.kind));
+    Ok(created.await.ok_or_else(overdue)??)
 }
 
 async fn set_node_status(client: &Client, node: &Node, is_ready: bool) -> Result<(), LabError> {

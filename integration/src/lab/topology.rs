@@ -49,6 +49,17 @@ pub enum RouterKind {
     Bird,
 }
 
+/// Where a lab's Kubernetes objects live.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ApiKind {
+    /// In the lab's own process.
+    #[default]
+    Embedded,
+    /// In etcd, behind a real kube-apiserver.
+    Etcd,
+}
+
 /// The shape that a lab is asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shape {
@@ -64,11 +75,21 @@ pub struct Shape {
     pub mesh: bool,
     /// Hold time that the routers offer, in seconds; 3 at least (RFC 4271 section 4.2).
     pub hold_time_secs: u16,
+    /// Where Kubernetes objects live.
+    pub api: ApiKind,
 }
 
 impl Default for Shape {
     fn default() -> Self {
-        Self { racks: 2, nodes: 4, tors_per_rack: 2, router: RouterKind::Own, mesh: false, hold_time_secs: 9 }
+        Self {
+            racks: 2,
+            nodes: 4,
+            tors_per_rack: 2,
+            router: RouterKind::Own,
+            mesh: false,
+            hold_time_secs: 9,
+            api: ApiKind::Embedded,
+        }
     }
 }
 
