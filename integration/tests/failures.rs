@@ -3,6 +3,7 @@
 //! Every test has a cluster of its own and asks real packets and foreign tools. Needs root, BIRD 2, iproute2, nft and
 //! nsenter. `TORTIE_LONG=1` takes the long form.
 
+#![allow(clippy::unwrap_used, reason = "what a test needs and does not get fails the test")]
 #![allow(clippy::print_stderr, reason = "what was measured is printed beside the verdict")]
 
 #[path = "failures/bad_input.rs"]

@@ -2,6 +2,7 @@
 //!
 //! The same tests with our own routers and with BIRD. Needs root, BIRD 2, iproute2, tcpdump and nsenter.
 
+#![allow(clippy::unwrap_used, reason = "what a test needs and does not get fails the test")]
 #![allow(clippy::print_stderr, reason = "what was measured is printed beside the verdict")]
 
 use std::collections::BTreeSet;

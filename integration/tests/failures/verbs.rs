@@ -190,7 +190,8 @@ async fn an_add_that_cannot_be_says_try_again_and_leaves_nothing() {
         let Outcome { code, output } = plugin.call("ADD", &json!({}));
         assert_eq!(code, 11, "{why}: {output}");
         assert!(output["msg"].as_str().unwrap().contains(pod[1]), "{why}: {output}");
-        let links = plugin.namespace().inside(|| Ok(std::fs::read_to_string("/proc/net/dev")?)).unwrap();
+        let links =
+            plugin.namespace().inside(|| std::fs::read_to_string("/proc/thread-self/net/dev")).unwrap();
         assert!(!links.contains("eth1"), "{why}: the sandbox keeps an interface: {links}");
     }
     assert_eq!(traces(&lab), before);
