@@ -79,7 +79,7 @@ async fn bird_carries_packets_between_racks_and_from_outside() {
 }
 
 async fn await_answer(lab: &Underlay, from: &Space, address: &str) {
-    let limit = Duration::from_secs(60);
+    let limit = Duration::from_mins(1);
     let asked = async {
         while !matches!(
             outcome(lab, from, address.parse().unwrap(), Protocol::Tcp).await,
