@@ -75,6 +75,7 @@ async fn pods_that_were_bound_before_an_outage_get_network_and_policy_during_it(
     create_pod(&lab, "late", NODE).await;
     await_snapshot(&lab, "attachments.json", "\"late\"").await;
     await_snapshot(&lab, "policy.json", "\"late\"").await;
+    await_known_addresses(&lab, &["friend", "stranger"]).await;
 
     lab.set_api_outage(true);
     // By the daemon that has lost its API server: both pods are bound, and one is enough.
@@ -127,6 +128,7 @@ async fn a_daemon_that_starts_in_an_outage_serves_by_its_snapshot() {
         await_snapshot(&lab, file, "\"late\"").await;
     }
     await_snapshot(&lab, "policy.json", "\"friends\"").await;
+    await_known_addresses(&lab, &["friend", "stranger"]).await;
     lab.set_api_outage(true);
     lab.stop_daemon(NODE, Signal::SIGKILL).await.unwrap();
     assert!(addresses(&lab, "late").is_empty(), "it has no network yet");
@@ -149,6 +151,17 @@ async fn a_daemon_that_starts_in_an_outage_serves_by_its_snapshot() {
     lab.pods_ready("app").await.unwrap();
     await_verdict(&lab, "stranger", "unseen", true).await;
     lab.end().await;
+}
+
+/// The snapshot of policy is written some time after a change: a daemon that is killed before would not know it.
+async fn await_known_addresses(lab: &TestLab, pods: &[&str]) {
+    for pod in pods {
+        let addresses = addresses(lab, pod);
+        assert!(!addresses.is_empty(), "{pod} has network");
+        for address in addresses {
+            await_snapshot(lab, "policy.json", &format!("\"{address}\"")).await;
+        }
+    }
 }
 
 /// The friend is let in, the stranger is not.
