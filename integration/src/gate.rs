@@ -20,6 +20,10 @@ use count::Counts;
 /// Crates whose core must build alone.
 const CORES: [&str; 4] = ["bgp", "cni", "felix", "ipam"];
 
+/// One test at a time: several of them bring up whole clusters, and one that counts lost datagrams must not share two
+/// cores with another's cluster.
+const TESTS: [&str; 5] = ["test", "--workspace", "--no-fail-fast", "--", "--test-threads=1"];
+
 /// Runs everything.
 ///
 /// # Errors
@@ -73,8 +77,8 @@ fn check(root: &Path, what: &str, arguments: &[&str], environment: &[(&str, &str
 
 /// Runs all tests to their end, passing their output on.
 fn tests(root: &Path) -> Result<Counts> {
-    say("== tests: cargo test --workspace --no-fail-fast");
-    let mut child = cargo(root, &["test", "--workspace", "--no-fail-fast"])
+    say(&format!("== tests: cargo {}", TESTS.join(" ")));
+    let mut child = cargo(root, &TESTS)
         .env("CARGO_TERM_COLOR", "never")
         .stdout(Stdio::piped())
         // The names of the test files come on standard error; both streams in one keeps their order.
