@@ -44,6 +44,7 @@ async fn survive(router: RouterKind, seed: u64) {
     }
     lab.pods_ready("app").await.unwrap();
     await_sessions(&lab, NODE, 2).await;
+    await_both_ways(&lab).await;
     let foreign = Foreign::put(&lab);
     let flows = Flows::start(&lab, &[("a", "b"), ("a", "far")]).await;
     let mut moments_left = Moments::new(seed);
@@ -116,6 +117,25 @@ fn no_address_twice(lab: &TestLab) {
             }
         }
     }
+}
+
+/// A router of the rack may have its own session with the spine later than that with the node: once it has all routes
+/// too, every route has two next hops, and nothing more is to come.
+async fn await_both_ways(lab: &TestLab) {
+    lab.until("two next hops of every route", LIMIT, async || {
+        let has_both = |family: &str| {
+            let arguments = ["-j", family, "route", "show", "proto", "84", "metric", "8484"];
+            let routes = oracle::json(holder(lab, NODE), "ip", &arguments).ok()?;
+            let routes = routes.as_array()?;
+            let is_double =
+                |route: &serde_json::Value| route["nexthops"].as_array().is_some_and(|hops| hops.len() == 2);
+            let has_default = routes.iter().any(|route| route["dst"] == "default");
+            (has_default && routes.iter().all(is_double)).then_some(())
+        };
+        has_both("-4").and(has_both("-6"))
+    })
+    .await
+    .unwrap();
 }
 
 /// Once the daemon has told that it works as configured, it has written what it had to write.
@@ -193,7 +213,7 @@ impl Monitors {
     async fn start(lab: &TestLab) -> Self {
         let holder = holder(lab, NODE);
         let mut ip = oracle::command(holder, "ip");
-        ip.args(["-o", "monitor", "route", "link", "address", "rule", "nexthop"]);
+        ip.args(["-ts", "-o", "monitor", "route", "link", "address", "rule", "nexthop"]);
         let mut nft = oracle::command(holder, "stdbuf");
         nft.args(["-oL", "nft", "monitor"]);
         let monitors = Self([Running::start(ip).unwrap(), Running::start(nft).unwrap()]);
