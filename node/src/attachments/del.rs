@@ -1,6 +1,6 @@
 //! DEL and GC: routes, policy, conntrack entries and addresses of attachments that are gone.
 
-use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 
 use cni::{
     protocol::{Attachment, DelRequest, GcRequest, StaleAttachment},
@@ -19,6 +19,10 @@ use super::{
     now,
 };
 use crate::shared::Endpoint;
+
+/// One search of the conntrack table serves all addresses that are freed within this time: a search costs as much for
+/// many as for one. An ADD that finds no other address does not wait for it.
+const GATHER: Duration = Duration::from_millis(100);
 
 impl Attachments {
     /// Takes everything back from the attachment; one that never was is fine.
@@ -120,11 +124,17 @@ impl Attachments {
 }
 
 /// Cleans what was freed, until `stop`: a DEL does not wait for it, as the address is not given before.
+#[expect(clippy::disallowed_methods, reason = "gathers what is freed at about the same time")]
 pub(super) async fn clean(attachments: Arc<Attachments>, stop: CancellationToken) {
     loop {
         tokio::select! {
             // Cancel-safe: a notification that is not taken stays.
             () = attachments.freed.notified() => {}
+            () = stop.cancelled() => return,
+        }
+        tokio::select! {
+            // Cancel-safe, both; what is not cleaned now is cleaned at the next start.
+            () = tokio::time::sleep(GATHER) => {}
             () = stop.cancelled() => return,
         }
         attachments.clean_freed().await;
