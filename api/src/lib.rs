@@ -3,6 +3,7 @@
 //! - one module per custom resource of group [`GROUP`], version [`VERSION`];
 //! - [`selector`]: the selector language of `nodeSelector` fields;
 //! - [`names`]: constants fixed for good (table, protocol number, sockets, labels);
+//! - [`server`]: where the API server is, as the configuration says it;
 //! - [`control`]: what `tortiectl` and the daemon say to each other.
 
 #![allow(unreachable_pub, reason = "the schema derive copies each struct into a private scope")]
@@ -19,6 +20,7 @@ pub mod node_network;
 pub mod node_report;
 pub mod prefix;
 pub mod selector;
+pub mod server;
 
 pub use bgp_configuration::{BGPConfiguration, BGPConfigurationSpec};
 pub use bgp_peer::{BGPPeer, BGPPeerSpec};

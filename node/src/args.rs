@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use api::server::ApiServer;
 use clap::Parser;
 
 use crate::logging::LogFormat;
@@ -17,6 +18,11 @@ pub struct Args {
     /// Kubeconfig file; without it the service account of the pod is used.
     #[arg(long, env = "KUBECONFIG")]
     pub kubeconfig: Option<PathBuf>,
+
+    /// HOST, HOST:PORT or URL of the API server in place of the Service's address, so that no kube-proxy is needed
+    /// to reach it; empty for none. A kubeconfig file says it itself.
+    #[arg(long, env = "TORTIE_API_SERVER", default_value = "", hide_default_value = true)]
+    pub api_server: ApiServer,
 
     /// Where the sockets are made.
     #[arg(long, default_value = "/run/tortie")]

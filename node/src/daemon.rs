@@ -56,7 +56,7 @@ pub fn run(args: Args, log_level: LogLevel) -> Result<()> {
 
 async fn run_compartments(args: Args, log_level: LogLevel) -> Result<()> {
     let started = now();
-    let client = client::connect(args.kubeconfig.as_deref()).await?;
+    let client = client::connect(args.kubeconfig.as_deref(), &args.api_server).await?;
     prepare_host()?;
     let (routes, route_thread) =
         RouteWriter::start(Ownership::NODE).context("kernel routes cannot be read")?;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context;
+use api::server::ApiServer;
 use clap::{Parser, ValueEnum};
 use ipam::service::{self, Options};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -23,6 +24,10 @@ struct Arguments {
     /// file, or a pod's own credentials are used.
     #[arg(long)]
     kubeconfig: Option<PathBuf>,
+    /// HOST, HOST:PORT or URL of the API server in place of the Service's address, so that no kube-proxy is needed
+    /// to reach it; empty for none. A kubeconfig file says it itself.
+    #[arg(long, env = "TORTIE_API_SERVER", default_value = "", hide_default_value = true)]
+    api_server: ApiServer,
     /// Namespace of the Lease and of the `ConfigMap` `tortie-config`.
     #[arg(long, default_value = api::names::NAMESPACE)]
     namespace: String,
@@ -50,7 +55,7 @@ enum LogFormat {
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     start_log(&arguments)?;
-    let client = client(arguments.kubeconfig.as_ref()).await?;
+    let client = client(arguments.kubeconfig.as_ref(), &arguments.api_server).await?;
     let listener = match arguments.http_address {
         Some(address) => {
             Some(TcpListener::bind(address).await.with_context(|| format!("--http-address {address}"))?)
@@ -80,14 +85,19 @@ fn start_log(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn client(kubeconfig: Option<&PathBuf>) -> anyhow::Result<Client> {
-    let config = match kubeconfig {
-        Some(path) => {
+async fn client(kubeconfig: Option<&PathBuf>, server: &ApiServer) -> anyhow::Result<Client> {
+    let config = match (kubeconfig, server.url()) {
+        (Some(path), _) => {
             let file =
                 Kubeconfig::read_from(path).with_context(|| format!("--kubeconfig {}", path.display()))?;
             Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?
         }
-        None => {
+        (None, Some(url)) => {
+            let mut config = Config::incluster_dns().context("--api-server needs a pod's credentials")?;
+            config.cluster_url = url.parse().with_context(|| format!("--api-server {url}"))?;
+            config
+        }
+        (None, None) => {
             Config::infer().await.context("no kubeconfig and no pod credentials found; give --kubeconfig")?
         }
     };
