@@ -14,9 +14,10 @@ use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteHeader, Rou
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use crate::client::{self, Patience};
+use crate::mac::MacAddress;
 use crate::netlink::Netlink;
 use crate::netns::{self, Netns};
-use crate::protocol::{Answer, CheckRequest, MacAddress, Request};
+use crate::protocol::{Answer, CheckRequest, Request};
 use crate::request::{Configuration, Target};
 use crate::response::{CniError, ErrorCode};
 use crate::veth::{self, Observed, Owner, PodRoute, PodSide, Wishes};

@@ -23,8 +23,8 @@ use netlink_packet_route::route::{
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::sched::{CloneFlags, setns};
 
+use crate::mac::MacAddress;
 use crate::netlink::{Flagged, Netlink, NetlinkError};
-use crate::protocol::MacAddress;
 use crate::response::{CniError, ErrorCode};
 use crate::veth::{Pair, PodRoute, PodSide, Sysctl};
 

@@ -19,10 +19,10 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::mac::MacAddress;
 use crate::response::{CniError, ErrorCode};
 
 /// The version of this protocol; a message with another one is refused whole.
@@ -63,52 +63,6 @@ pub struct PodReference {
     /// `K8S_POD_UID`; runtimes of old do not send it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<String>,
-}
-
-/// A link-layer address, in JSON as `aa:bb:cc:dd:ee:ff`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MacAddress(pub [u8; 6]);
-
-impl fmt::Display for MacAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let pairs = self.0.map(|octet| format!("{octet:02x}"));
-        f.write_str(&pairs.join(":"))
-    }
-}
-
-/// A text is not six pairs of hexadecimal digits with colons between them.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no link-layer address; expected six hexadecimal pairs such as 02:00:5e:10:00:01")]
-pub struct MacAddressError(String);
-
-impl FromStr for MacAddress {
-    type Err = MacAddressError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let refuse = || MacAddressError(text.chars().take(32).collect());
-        let mut octets = [0; 6];
-        let mut parts = text.split(':');
-        for octet in &mut octets {
-            let part = parts.next().filter(|part| part.len() == 2 && part.is_ascii()).ok_or_else(refuse)?;
-            if !part.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-                return Err(refuse());
-            }
-            *octet = u8::from_str_radix(part, 16).map_err(|_| refuse())?;
-        }
-        if parts.next().is_some() { Err(refuse()) } else { Ok(Self(octets)) }
-    }
-}
-
-impl Serialize for MacAddress {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for MacAddress {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
 }
 
 /// What the plugin asks for.

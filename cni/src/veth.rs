@@ -9,7 +9,8 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 use sha2::{Digest, Sha256};
 
-use crate::protocol::{Attachment, Grant, MacAddress};
+use crate::mac::MacAddress;
+use crate::protocol::{Attachment, Grant};
 use crate::response::{CniError, ErrorCode};
 
 /// What every host end's name begins with.

@@ -20,6 +20,7 @@ mod dispatch;
 mod draft;
 mod fold;
 mod members;
+mod named;
 mod nat;
 mod policy;
 mod spans;

@@ -77,23 +77,6 @@ fn what_cannot_be_understood_says_why() {
     assert!(frame_length([0, 16, 0, 1]).is_err());
 }
 
-#[test]
-fn link_layer_addresses_are_read_strictly() {
-    let cases = [
-        ("02:00:5e:10:00:01", Some([2, 0, 0x5e, 0x10, 0, 1])),
-        ("02:00:5E:10:00:01", Some([2, 0, 0x5e, 0x10, 0, 1])),
-        ("02:00:5e:10:00", None),
-        ("02:00:5e:10:00:01:02", None),
-        ("+2:00:5e:10:00:01", None),
-        ("2:0:5e:10:0:1", None),
-        ("é:00:5e:10:00:01", None),
-        ("", None),
-    ];
-    for (text, expected) in cases {
-        assert_eq!(text.parse::<MacAddress>().ok().map(|mac| mac.0), expected, "{text}");
-    }
-}
-
 proptest! {
     #[test]
     fn garbage_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
@@ -107,10 +90,5 @@ proptest! {
         let at = at % bytes.len();
         bytes[at] = byte;
         let _ = decode_request(&bytes);
-    }
-
-    #[test]
-    fn link_layer_addresses_survive_text(octets in any::<[u8; 6]>()) {
-        prop_assert_eq!(MacAddress(octets).to_string().parse::<MacAddress>().unwrap(), MacAddress(octets));
     }
 }

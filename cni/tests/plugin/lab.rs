@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
-use cni::protocol::{self, Answer, FRAME_HEADER_LENGTH, Grant, GrantedAddress, MacAddress, Request};
+use cni::mac::MacAddress;
+use cni::protocol::{self, Answer, FRAME_HEADER_LENGTH, Grant, GrantedAddress, Request};
 use cni::veth::Alias;
 use nix::sched::{CloneFlags, setns, unshare};
 use serde_json::{Value, json};

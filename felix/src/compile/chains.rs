@@ -6,34 +6,13 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
-use std::sync::Arc;
-
-use sha2::{Digest, Sha256};
 
 use super::draft::Draft;
-use super::members::{MemberSpec, Members};
+use super::members::Members;
+use super::named::{SetUse, hashed};
 use super::policy::{CompiledChain, CompiledPolicy};
 use crate::model::{Direction, Namespace, ObjectKey, Pod};
-use crate::program::{Action, Name, Rule, Set, Verdict};
-
-/// A set that a chain uses.
-#[derive(Clone, Debug)]
-pub(super) enum SetUse {
-    /// Kept up from pods.
-    Members(Arc<MemberSpec>),
-    /// Of fixed content, which its name is a hash of.
-    Fixed(Name, Set),
-}
-
-impl SetUse {
-    fn id(&self) -> &Name {
-        match self {
-            Self::Members(spec) => &spec.id,
-            Self::Fixed(name, _) => name,
-        }
-    }
-}
+use crate::program::{Action, Name, Rule, Verdict};
 
 /// A policy chain that some group calls.
 struct Active {
@@ -233,15 +212,4 @@ fn group_rules(direction: Direction, chains: &[CompiledChain]) -> Vec<Rule> {
     let comment = format!("{direction} denied by {}", policies.join(", "));
     rules.push(Rule::new(vec![], Action::Verdict(Verdict::Drop)).counted(&comment));
     rules
-}
-
-/// A name that is the same for the same text in every run of every version: 96 bits of SHA-256, so
-/// that nobody can write a policy whose set takes the place of another's.
-pub(super) fn hashed(prefix: &str, text: &str) -> Name {
-    let digest = Sha256::digest(text.as_bytes());
-    let mut name = prefix.to_owned();
-    for byte in &digest[..12] {
-        let _ = write!(name, "{byte:02x}");
-    }
-    Name::new(&name)
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use api::selector::Selector;
 
-use super::chains::{SetUse, hashed};
 use super::clause::{Clause, PeerSet, Peers, PortSet, Term, clauses};
 use super::fold::fold;
 use super::members::{MemberSpec, MemberTerm, Scope};
+use super::named::{SetUse, hashed};
 use super::spans::{self, Spans};
 use crate::model::{Direction, NamespaceMatch, ObjectKey, PodTerm, Policy, PortMatch};
 use crate::program::{Action, Element, Field, Match, Name, Rule, Set, SetKey, Value, Verdict};

@@ -6,7 +6,8 @@ use std::{
 };
 
 use cni::{
-    protocol::{CheckRequest, Grant, GrantedAddress, MacAddress},
+    mac::MacAddress,
+    protocol::{CheckRequest, Grant, GrantedAddress},
     response::{CniError, ErrorCode},
 };
 use felix::{

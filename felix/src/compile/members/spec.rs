@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::{Member, Namespaces};
-use crate::compile::chains::hashed;
 use crate::compile::clause::numbers;
+use crate::compile::named::hashed;
 use crate::compile::spans::{self, Spans};
 use crate::model::{PodTerm, PortMatch, Ports};
 use crate::program::{Element, Name, Set, SetKey, Span};
