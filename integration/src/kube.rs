@@ -20,13 +20,14 @@ use std::{
 use kube::Client;
 use tokio::sync::{oneshot, watch};
 
-use self::{build::Programs, control_plane::ControlPlane};
+use self::control_plane::{ControlPlane, Programs};
 use crate::apiserver::listen::{self, Mode};
 
 mod build;
 mod control_plane;
 mod finalize;
 mod forward;
+mod go;
 mod process;
 
 pub use build::VERSION;
@@ -34,16 +35,12 @@ pub use build::VERSION;
 /// Why there is no real API server.
 #[derive(Debug, thiserror::Error)]
 pub enum KubeError {
-    /// The compiler is missing.
+    /// There is no compiler that is new enough, and none can be fetched.
     #[error(
-        "building {program} needs Go 1.26 or later, which is not in the PATH ({source}); install it, or use the embedded API server"
+        "no Go 1.26 to build with: {0}; install any `go` (Debian: `apt-get install golang-go`), which fetches the \
+         right one, or use the embedded API server"
     )]
-    NoGo {
-        /// What was to be built.
-        program: &'static str,
-        /// What the system says.
-        source: io::Error,
-    },
+    NoGo(String),
     /// The compiler failed.
     #[error("building {program} failed: {output}")]
     Build {
@@ -70,6 +67,23 @@ pub enum KubeError {
     Io(#[from] io::Error),
 }
 
+/// Where kubectl of that version is; it is built if this machine has not yet, and `progress` is told of that.
+///
+/// # Errors
+/// See [`KubeError`].
+pub fn kubectl(mut progress: impl FnMut(&str)) -> Result<PathBuf, KubeError> {
+    build::built(&build::KUBECTL, &mut progress)
+}
+
+/// Builds all programs that this machine has not built yet; `progress` is told of each.
+///
+/// # Errors
+/// See [`KubeError`].
+pub fn build_all(mut progress: impl FnMut(&str)) -> Result<(), KubeError> {
+    Programs::built(&mut progress)?;
+    kubectl(progress).map(drop)
+}
+
 /// A running kube-apiserver with its etcd; both stop when this is dropped.
 pub struct KubeServer {
     addresses: Vec<SocketAddr>,
@@ -88,10 +102,10 @@ impl KubeServer {
     pub fn start(
         listeners: Vec<TcpListener>,
         directory: &Path,
-        progress: impl FnMut(&str),
+        mut progress: impl FnMut(&str),
     ) -> Result<Self, KubeError> {
         let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
-        let programs = build::programs(progress)?;
+        let programs = Programs::built(&mut progress)?;
         let mode = watch::Sender::new(Mode::Serving);
         let (modes, directory) = (mode.subscribe(), directory.to_owned());
         let (ready, told) = oneshot::channel();

@@ -55,7 +55,7 @@ impl Cluster {
     }
 
     fn kubectl(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("kubectl");
+        let mut command = Command::new(integration::kube::kubectl(|_| {}).unwrap());
         command.arg("--kubeconfig").arg(self.directory.path().join("config"));
         command.arg("--cache-dir").arg(self.directory.path().join("cache"));
         command.args(arguments).env("HOME", self.directory.path());
@@ -68,7 +68,7 @@ impl Cluster {
         let arguments: Vec<&str> = words.iter().map(String::as_str).collect();
         let mut command = self.kubectl(&arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("kubectl is installed and in the PATH");
+        let mut child = command.spawn().unwrap();
         child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
         child.wait_with_output().unwrap()
     }
@@ -178,10 +178,10 @@ fn objects_are_made_read_changed_and_removed() {
         ("an unknown field", "get pods --field-selector spec.image=x", "", Fails(&["field label not supported: spec.image"])),
         ("replace", "replace -f -", &POD.replace("nginx:1", "nginx:3"), Out("pod/web replaced")),
         ("removes what it does not name", "get pod web -o jsonpath={.metadata.labels}/{.spec.containers[0].image}", "", Out("{\"app\":\"web\"}/nginx:3")),
-        ("delete", "delete pod web", "", Out("pod \"web\" deleted")),
+        ("delete", "delete pod web", "", Out("pod \"web\" deleted from default namespace")),
         ("what is not there", "get pod web", "", Fails(&["Error from server (NotFound): pods \"web\" not found"])),
         ("delete what is not there", "delete pod web", "", Fails(&["pods \"web\" not found"])),
-        ("delete all of a kind", "delete secrets,configmaps --all", "", Out("secret \"s\" deleted\nconfigmap \"a\" deleted")),
+        ("delete all of a kind", "delete secrets,configmaps --all", "", Out("secret \"s\" deleted from default namespace\nconfigmap \"a\" deleted from default namespace")),
     ]);
 }
 
@@ -460,7 +460,12 @@ fn deletion_waits_for_whom_it_must() {
         "---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: held, finalizers: [example.dev/hold]}}";
     cluster.check_all(&[
         ("a pod on a node", "create -f -", &bound, Out("pod/web created")),
-        ("waits for its kubelet", "delete pod web --wait=false", "", Out("pod \"web\" deleted")),
+        (
+            "waits for its kubelet",
+            "delete pod web --wait=false",
+            "",
+            Out("pod \"web\" deleted from default namespace"),
+        ),
         ("so it is still there", "get pods", "", Has(&["Terminating"])),
         (
             "with its grace period",
@@ -476,7 +481,12 @@ fn deletion_waits_for_whom_it_must() {
         ),
         ("ends it", "get pods", "", Out("")),
         ("a finalizer", "create -f -", held, Out("configmap/held created")),
-        ("holds", "delete configmap held --wait=false", "", Out("configmap \"held\" deleted")),
+        (
+            "holds",
+            "delete configmap held --wait=false",
+            "",
+            Out("configmap \"held\" deleted from default namespace"),
+        ),
         (
             "so it is still there",
             "get configmap held -o jsonpath={.metadata.finalizers}",
@@ -536,11 +546,7 @@ impl Watching {
     fn start(cluster: &Cluster, line: &str) -> Self {
         let words = words(line);
         let arguments: Vec<&str> = words.iter().map(String::as_str).collect();
-        let mut child = cluster
-            .kubectl(&arguments)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("kubectl is installed and in the PATH");
+        let mut child = cluster.kubectl(&arguments).stdout(Stdio::piped()).spawn().unwrap();
         let (sender, lines) = mpsc::channel();
         let reader = BufReader::new(child.stdout.take().unwrap());
         let thread = std::thread::spawn(move || {

@@ -200,7 +200,7 @@ fn apply_pod(lab: &Supervisor) {
                     - {name: server, image: lab, ports: [{containerPort: 8080}]}\n";
     let file = lab.folder.join("pod.yaml");
     std::fs::write(&file, manifest).unwrap();
-    let status = Command::new("kubectl")
+    let status = Command::new(integration::kube::kubectl(|_| {}).unwrap())
         .arg("--kubeconfig")
         .arg(lab.directory().join("kubeconfig"))
         .args(["apply", "--filename"])

@@ -1,4 +1,5 @@
-//! The programs that the tests use as oracles and peers; Debian's and Ubuntu's packages bring them.
+//! The programs that the tests use as oracles, peers and servers. Debian's and Ubuntu's packages bring most; Kubernetes'
+//! own are built from their modules, by a Go that is fetched where the distribution's is too old.
 
 use std::{path::PathBuf, process::Command};
 
@@ -7,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use super::say;
 
 /// A program and the package that brings it.
-const TOOLS: [(&str, &str); 8] = [
+const TOOLS: [(&str, &str); 10] = [
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("bird", "bird2"),
@@ -16,27 +17,25 @@ const TOOLS: [(&str, &str); 8] = [
     ("git", "git"),
     ("jq", "jq"),
     ("unshare", "util-linux"),
-];
-
-/// Programs that distributions have only in versions that are too old: what a person has to install, and what for.
-const PROGRAMS: [(&str, &str); 2] = [
-    ("go", "Go 1.26 or newer, to build kube-apiserver and etcd from their modules"),
-    ("kubectl", "kubectl 1.34 or newer, unmodified, against the embedded API server"),
+    // Any release does: it fetches the one that we build with.
+    ("go", "golang-go"),
+    ("update-ca-certificates", "ca-certificates"),
 ];
 
 /// Where programs lie, beside `PATH`: a user's `PATH` lacks the `sbin` folders on Debian.
 const FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
-/// Makes sure that every tool is here, by installing the packages of those that are not.
+/// Makes sure that every tool is here, by installing the packages and building the programs of those that are not.
 ///
 /// # Errors
-/// The tools that are still missing, and the command that a person can run.
+/// What is still missing, and what a person can do.
 pub(super) fn require() -> Result<()> {
-    for (program, what) in PROGRAMS {
-        if !is_here(program) {
-            bail!("`{program}` is missing: install {what}");
-        }
-    }
+    packages()?;
+    crate::kube::build_all(|what| say(&format!("== tools: {what}")))?;
+    Ok(())
+}
+
+fn packages() -> Result<()> {
     let packages = missing();
     if packages.is_empty() {
         return Ok(());

@@ -4,48 +4,58 @@ use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
 };
 
-use super::KubeError;
+use super::{KubeError, go::Go};
 
 /// Version of Kubernetes that is built; `integration/kube/go.mod` requires the same.
 pub const VERSION: &str = "1.36.2";
 
-/// The built programs.
-#[derive(Clone, Debug)]
-pub(super) struct Programs {
-    pub(super) etcd: PathBuf,
-    pub(super) kube_apiserver: PathBuf,
+/// A program that is built from a module.
+#[derive(Debug)]
+pub(super) struct Program {
+    name: &'static str,
+    /// Its main package.
+    package: &'static str,
 }
 
-/// A program and its main package.
-const PACKAGES: [(&str, &str); 2] =
-    [("etcd", "go.etcd.io/etcd/server/v3"), ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver")];
+/// The store.
+pub(super) const ETCD: Program = Program { name: "etcd", package: "go.etcd.io/etcd/server/v3" };
+/// The server.
+pub(super) const KUBE_APISERVER: Program =
+    Program { name: "kube-apiserver", package: "k8s.io/kubernetes/cmd/kube-apiserver" };
+/// The command line client.
+pub(super) const KUBECTL: Program = Program { name: "kubectl", package: "k8s.io/kubernetes/cmd/kubectl" };
 
 /// How much of the compiler's output goes into an error, in bytes.
 const OUTPUT_BYTES_MAX: usize = 2_000;
 
-/// Both programs; what is not there yet is built, which takes minutes.
+/// Where the program is, in the user's cache; it is built if it is not there yet, which takes minutes.
 ///
 /// Builders on one machine take turns, so that nothing is built twice.
 ///
 /// # Errors
 /// `NoGo` without a compiler, `Build` if it fails.
-pub(super) fn programs(mut progress: impl FnMut(&str)) -> Result<Programs, KubeError> {
-    let folder = cache()?.join(format!("kube-{VERSION}"));
+pub(super) fn built(program: &Program, progress: &mut dyn FnMut(&str)) -> Result<PathBuf, KubeError> {
+    let cache = cache()?;
+    let folder = cache.join(format!("kube-{VERSION}"));
+    let path = folder.join(program.name);
+    if path.is_file() {
+        return Ok(path);
+    }
     fs::create_dir_all(&folder)?;
     let turn = File::create(folder.join("lock"))?;
     turn.lock()?;
-    for (program, package) in PACKAGES {
-        if !folder.join(program).is_file() {
-            progress(&format!(
-                "building {program} for Kubernetes {VERSION}, once on this machine; this takes minutes"
-            ));
-            build(program, package, &folder)?;
-        }
+    // Another one may have built it while this one waited.
+    if !path.is_file() {
+        let go = Go::find(&cache, progress)?;
+        let Program { name, .. } = program;
+        progress(&format!(
+            "building {name} for Kubernetes {VERSION}, once on this machine; this takes minutes"
+        ));
+        build(&go, program, &path)?;
     }
-    Ok(Programs { etcd: folder.join("etcd"), kube_apiserver: folder.join("kube-apiserver") })
+    Ok(path)
 }
 
 /// The user's folder for what can be made again, outside of the checkout.
@@ -57,32 +67,30 @@ fn cache() -> io::Result<PathBuf> {
     Ok(cache.join("tortie"))
 }
 
-fn build(program: &'static str, package: &str, folder: &Path) -> Result<(), KubeError> {
-    let part = folder.join(format!("{program}.part"));
+fn build(go: &Go, program: &Program, path: &Path) -> Result<(), KubeError> {
+    let part = path.with_extension("part");
     let (major, minor) = VERSION.split_once('.').unwrap_or((VERSION, "0"));
     let minor = minor.split('.').next().unwrap_or_default();
     // Clients compare versions, so the server has to know its own.
     let set = |name: &str, value: &str| format!("-X k8s.io/component-base/version.{name}={value}");
     let flags = [set("gitVersion", &format!("v{VERSION}")), set("gitMajor", major), set("gitMinor", minor)];
-    let output = Command::new("go")
+    let output = go
+        .command()
         .args(["build", "-trimpath", "-ldflags", &format!("-s -w {}", flags.join(" ")), "-o"])
         .arg(&part)
-        .arg(package)
+        .arg(program.package)
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("kube"))
         .env("CGO_ENABLED", "0")
-        .env("GOTOOLCHAIN", "local")
         .env("GOFLAGS", "-mod=readonly -buildvcs=false")
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|source| KubeError::NoGo { program, source })?;
+        .output()?;
     if !output.status.success() {
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         let start = text.len().saturating_sub(OUTPUT_BYTES_MAX);
         let start = (start..text.len()).find(|&at| text.is_char_boundary(at)).unwrap_or(0);
-        return Err(KubeError::Build { program, output: text[start..].to_owned() });
+        return Err(KubeError::Build { program: program.name, output: text[start..].to_owned() });
     }
     // Renamed once it is whole: a build that is cut off leaves nothing that looks built.
-    fs::rename(&part, folder.join(program))?;
+    fs::rename(&part, path)?;
     Ok(())
 }
 

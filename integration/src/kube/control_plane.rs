@@ -15,13 +15,30 @@ use kube::{
 };
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::{KubeError, build::Programs, process::Process};
+use super::{KubeError, build, process::Process};
 
 /// How long the server may take to get ready: ten times what it takes on an idle machine.
 const READY_LIMIT: Duration = Duration::from_mins(2);
 
 /// How often it is asked whether it is.
 const READY_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Where both programs are.
+#[derive(Debug)]
+pub(super) struct Programs {
+    etcd: PathBuf,
+    kube_apiserver: PathBuf,
+}
+
+impl Programs {
+    /// Builds what is not there yet.
+    pub(super) fn built(progress: &mut dyn FnMut(&str)) -> Result<Self, KubeError> {
+        Ok(Self {
+            etcd: build::built(&build::ETCD, progress)?,
+            kube_apiserver: build::built(&build::KUBE_APISERVER, progress)?,
+        })
+    }
+}
 
 /// Both programs, running.
 pub(super) struct ControlPlane {
