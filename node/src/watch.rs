@@ -4,7 +4,7 @@
 //! server does not know yet is an empty list until it does. It is so at the start alone: a server that knew the kind has
 //! told of every object's end before it forgets the kind, and "not found" is then what something on the way says.
 
-use std::{fmt::Debug, time::Duration};
+use std::time::Duration;
 
 use backon::BackoffBuilder;
 use futures::StreamExt;
@@ -59,7 +59,22 @@ pub enum Update<K> {
     /// This object is new or changed.
     Apply(K),
     /// This object is gone.
-    Delete(ObjectKey),
+    Delete(Gone),
+}
+
+/// An object that is gone. Its name may have been given again: to an object of another UID.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gone {
+    /// Its namespace and name.
+    pub key: ObjectKey,
+    /// Its UID.
+    pub uid: String,
+}
+
+impl Gone {
+    fn of(object: &DynamicObject) -> Self {
+        Self { key: ObjectKey::of(object), uid: object.uid().unwrap_or_default() }
+    }
 }
 
 /// What is seen of the kind: all of it, or the objects that a field selector picks.
@@ -72,18 +87,36 @@ pub struct Scope {
 /// The updates of one kind; the watch ends when the receiver is dropped.
 pub fn watch<K>(client: &Client, scope: Scope) -> mpsc::Receiver<Update<K>>
 where
-    K: Resource<DynamicType = ()> + DeserializeOwned + Send + Debug + 'static,
+    K: Resource<DynamicType = ()> + DeserializeOwned + Send + 'static,
+{
+    watch_as::<K, K>(client, scope, parse)
+}
+
+/// As [`watch`], but with the objects read by this function, which returns nothing for one that is to be left out.
+pub fn watch_as<K, T>(
+    client: &Client,
+    scope: Scope,
+    read: fn(DynamicObject) -> Option<T>,
+) -> mpsc::Receiver<Update<T>>
+where
+    K: Resource<DynamicType = ()> + 'static,
+    T: Send + 'static,
 {
     let (sender, receiver) = mpsc::channel(UPDATES_MAX);
     let api: Api<DynamicObject> = Api::all_with(client.clone(), &ApiResource::erase::<K>(&()));
     // Ends when the receiver is gone: the owner of the receiver owns the task.
-    tokio::spawn(forward(api, scope, sender));
+    tokio::spawn(forward::<K, T>(api, scope, read, sender));
     receiver
 }
 
-async fn forward<K>(api: Api<DynamicObject>, scope: Scope, sender: mpsc::Sender<Update<K>>)
-where
-    K: Resource<DynamicType = ()> + DeserializeOwned + Send + Debug,
+async fn forward<K, T>(
+    api: Api<DynamicObject>,
+    scope: Scope,
+    read: fn(DynamicObject) -> Option<T>,
+    sender: mpsc::Sender<Update<T>>,
+) where
+    K: Resource<DynamicType = ()>,
+    T: Send,
 {
     let kind = K::kind(&());
     let config = watcher::Config { field_selector: scope.fields, ..watcher::Config::default() };
@@ -108,7 +141,7 @@ where
         };
         let update = match event {
             None => return,
-            Some(Ok(event)) => reduce::<K>(event, &mut listed),
+            Some(Ok(event)) => reduce(event, &mut listed, read),
             Some(Err(error)) if !has_told && is_ours::<K>() && is_unknown_kind(&error) => {
                 warn!(%kind, "the API server does not know the kind; there is none until its CRD is applied");
                 Some(Update::Reset(Vec::new()))
@@ -147,37 +180,45 @@ impl Pauses {
 }
 
 /// What an event means, with the objects of a list gathered until it is complete.
-fn reduce<K>(event: watcher::Event<DynamicObject>, listed: &mut Vec<K>) -> Option<Update<K>>
-where
-    K: Resource<DynamicType = ()> + DeserializeOwned,
-{
+fn reduce<T>(
+    event: watcher::Event<DynamicObject>,
+    listed: &mut Vec<T>,
+    read: fn(DynamicObject) -> Option<T>,
+) -> Option<Update<T>> {
     match event {
         watcher::Event::Init => {
             listed.clear();
             None
         }
         watcher::Event::InitApply(object) => {
-            listed.extend(parse(object).ok());
+            listed.extend(read(slim(object)));
             None
         }
         watcher::Event::InitDone => Some(Update::Reset(std::mem::take(listed))),
         watcher::Event::Apply(object) => {
-            let key = ObjectKey::of(&object);
+            let gone = Gone::of(&object);
             // What is not understood any more must not stay in force in its former form.
-            Some(parse(object).map_or(Update::Delete(key), Update::Apply))
+            Some(read(slim(object)).map_or(Update::Delete(gone), Update::Apply))
         }
-        watcher::Event::Delete(object) => Some(Update::Delete(ObjectKey::of(&object))),
+        watcher::Event::Delete(object) => Some(Update::Delete(Gone::of(&object))),
     }
 }
 
-fn parse<K: Resource<DynamicType = ()> + DeserializeOwned>(mut object: DynamicObject) -> Result<K, ()> {
+/// Who wrote which field is half of many an object, and a list of all pods is in memory at once.
+fn slim(mut object: DynamicObject) -> DynamicObject {
+    object.metadata.managed_fields = None;
+    object
+}
+
+fn parse<K: Resource<DynamicType = ()> + DeserializeOwned>(object: DynamicObject) -> Option<K> {
     let kind = K::kind(&());
     let key = ObjectKey::of(&object);
-    // Who wrote which field is half of many an object, and a list of all pods is in memory at once.
-    object.metadata.managed_fields = None;
-    object.try_parse().map_err(|error| {
-        warn!(%kind, object = %key, %error, "object is not understood and is left out; correct the field that is named");
-    })
+    let parsed = object.try_parse();
+    parsed
+        .inspect_err(|error| {
+            warn!(%kind, object = %key, %error, "object is not understood and is left out; correct the field that is named");
+        })
+        .ok()
 }
 
 /// Whether the kind is a custom resource of ours. Every server knows the kinds of Kubernetes: without `NetworkPolicy`
@@ -218,14 +259,47 @@ mod tests {
         }
     }
 
+    fn object(labels: &serde_json::Value) -> DynamicObject {
+        serde_json::from_value(serde_json::json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"namespace": "x", "name": "web", "uid": "u1", "managedFields": [{"manager": "kubectl"}]},
+            "spec": {"nodeSelector": labels, "containers": []},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn what_is_not_understood_any_more_does_not_stay_in_force() {
+        let key = ObjectKey { namespace: "x".to_owned(), name: "web".to_owned() };
+        let gone = Gone { key, uid: "u1".to_owned() };
+        let good = || object(&serde_json::json!({"disk": "ssd"}));
+        let bad = || object(&serde_json::json!(["disk"]));
+        let told = |event| match reduce::<Pod>(event, &mut Vec::new(), parse) {
+            Some(Update::Apply(pod)) => Ok(pod.name_any()),
+            Some(Update::Delete(gone)) => Err(gone),
+            other => panic!("{other:?}"),
+        };
+        // (why, event, pod that is there or what is gone)
+        let cases = [
+            ("new", watcher::Event::Apply(good()), Ok("web".to_owned())),
+            ("not understood", watcher::Event::Apply(bad()), Err(gone.clone())),
+            ("gone", watcher::Event::Delete(good()), Err(gone.clone())),
+            ("gone without being understood", watcher::Event::Delete(bad()), Err(gone)),
+        ];
+        for (why, event, expected) in cases {
+            assert_eq!(told(event), expected, "{why}");
+        }
+        let mut listed: Vec<Pod> = Vec::new();
+        for event in [watcher::Event::InitApply(bad()), watcher::Event::InitApply(good())] {
+            assert!(reduce(event, &mut listed, parse).is_none());
+        }
+        assert_eq!(listed.len(), 1, "one that is not understood costs the others nothing");
+    }
+
     #[test]
     fn who_wrote_which_field_is_not_kept() {
-        let object = serde_json::from_value(serde_json::json!({
-            "apiVersion": "v1", "kind": "Pod",
-            "metadata": {"name": "web", "labels": {"app": "web"}, "managedFields": [{"manager": "kubectl"}]},
-        }));
-        let pod: Pod = parse(object.unwrap()).unwrap();
+        let pod: Pod = parse(slim(object(&serde_json::json!({"disk": "ssd"})))).unwrap();
         assert_eq!(pod.metadata.managed_fields, None);
-        assert_eq!(pod.metadata.labels.unwrap()["app"], "web");
+        assert_eq!(pod.spec.unwrap().node_selector.unwrap()["disk"], "ssd");
     }
 }

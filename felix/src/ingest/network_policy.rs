@@ -5,6 +5,8 @@ use ipnetwork::IpNetwork;
 use k8s_openapi::api::networking::v1;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use serde::Deserialize;
+use serde_json::Value;
 
 use super::selector::selector;
 use super::{FieldError, IngestError};
@@ -36,12 +38,26 @@ pub fn network_policy(object: &v1::NetworkPolicy) -> (Policy, Option<IngestError
     }
 }
 
-/// What stands for a policy object that could not even be parsed: all pods of its namespace are isolated.
-pub fn unparsable(key: ObjectKey, reason: &str) -> (Policy, IngestError) {
+/// What stands for a policy object that could not even be parsed, made from the JSON of its `spec`.
+///
+/// The pods that it selects are isolated, in the directions of which it speaks; all of its namespace if its
+/// selector cannot be read either, both directions if those cannot.
+pub fn unparsable(key: ObjectKey, spec: &Value, reason: &str) -> (Policy, IngestError) {
     let error = FieldError::new("object", reason).of(format!("NetworkPolicy {key}"));
-    let text = Some(error.to_string());
-    let (ingress, egress) = (Some(Vec::new()), Some(Vec::new()));
-    (Policy { key, pod_selector: Selector::All, ingress, egress, error: text }, error)
+    let field = |name: &str| spec.get(name).filter(|value| !value.is_null());
+    // An absent selector selects all, too, but a spec that is no object says nothing by what it lacks.
+    let selector = field("podSelector").map(LabelSelector::deserialize);
+    let types = field("policyTypes").map(Vec::<String>::deserialize);
+    let readable = v1::NetworkPolicySpec {
+        pod_selector: selector.and_then(Result::ok),
+        policy_types: match types {
+            Some(Ok(types)) => Some(types),
+            None if field("egress").is_none() && spec.is_object() => None,
+            Some(Err(_)) | None => Some(vec!["Ingress".to_owned(), "Egress".to_owned()]),
+        },
+        ..v1::NetworkPolicySpec::default()
+    };
+    (closed(key, &readable, error.to_string()), error)
 }
 
 fn closed(key: ObjectKey, spec: &v1::NetworkPolicySpec, error: String) -> Policy {

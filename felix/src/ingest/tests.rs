@@ -172,12 +172,36 @@ fn what_is_not_understood_fails_closed_and_names_the_field() {
     }
 }
 
+/// (why, spec, selector of the policy that stands for it, does it isolate ingress, egress)
 #[test]
-fn an_object_that_cannot_be_parsed_isolates_its_namespace() {
-    let (policy, error) =
-        network_policy::unparsable(crate::model::ObjectKey::new("x", "p"), "no number at line 3");
-    assert_eq!((policy.ingress, policy.egress), (Some(vec![]), Some(vec![])));
-    assert_eq!(error.to_string(), "NetworkPolicy x/p: object: no number at line 3");
+fn an_object_that_cannot_be_parsed_isolates_what_can_be_read_of_its_selection() {
+    let select = || json!({"matchLabels": {"a": "b"}});
+    for (why, spec, selects, ingress, egress) in [
+        ("rules", json!({"podSelector": select(), "ingress": "all"}), "a == 'b'", true, false),
+        ("egress rules", json!({"podSelector": select(), "egress": "all"}), "a == 'b'", true, true),
+        ("types said", json!({"podSelector": select(), "policyTypes": ["Egress"]}), "a == 'b'", false, true),
+        ("types", json!({"podSelector": select(), "policyTypes": "Egress"}), "a == 'b'", true, true),
+        ("unknown type", json!({"podSelector": select(), "policyTypes": ["Both"]}), "a == 'b'", true, true),
+        ("selector", json!({"podSelector": {"matchLabels": ["a"]}, "ingress": 1}), "all()", true, false),
+        (
+            "operator",
+            json!({"podSelector": {"matchExpressions": [{"key": "a", "operator": "Like"}]}}),
+            "all()",
+            true,
+            false,
+        ),
+        ("no selector", json!({"ingress": "all"}), "all()", true, false),
+        ("no object", json!("all"), "all()", true, true),
+        ("nothing", Value::Null, "all()", true, true),
+    ] {
+        let key = crate::model::ObjectKey::new("x", "p");
+        let (policy, error) = network_policy::unparsable(key, &spec, "no number at line 3");
+        assert_eq!(policy.pod_selector.to_string(), selects, "{why}");
+        assert_eq!(policy.ingress, ingress.then(Vec::new), "{why}");
+        assert_eq!(policy.egress, egress.then(Vec::new), "{why}");
+        assert_eq!(error.to_string(), "NetworkPolicy x/p: object: no number at line 3", "{why}");
+        assert_eq!(policy.error, Some(error.to_string()), "{why}");
+    }
 }
 
 #[test]

@@ -179,7 +179,7 @@ fn apply<K: ResourceExt>(map: &mut BTreeMap<String, K>, update: Update<K>) -> bo
             return true;
         }
         Update::Apply(object) => drop(map.insert(object.name_any(), object)),
-        Update::Delete(key) => drop(map.remove(&key.name)),
+        Update::Delete(gone) => drop(map.remove(&gone.key.name)),
     }
     false
 }

@@ -52,8 +52,8 @@ impl PodCache {
             Update::Apply(pod) => {
                 pods.by_key.insert(ObjectKey::of(&pod), Arc::new(trim(pod)));
             }
-            Update::Delete(key) => {
-                pods.by_key.remove(&key);
+            Update::Delete(gone) => {
+                pods.by_key.remove(&gone.key);
             }
         });
     }

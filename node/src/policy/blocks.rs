@@ -1,4 +1,5 @@
-//! Which pod has which address, by the blocks: what a block says of a pod of its own node overrides `Pod.status`.
+//! Which pod has which address, by the blocks: what a block says of a pod of its own node overrides `Pod.status`, and
+//! an address of the status counts only where it lies in a block of the pod's node that gives it to nobody else.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,133 +12,216 @@ use felix::{
     model::{ObjectKey, Pod},
 };
 use ipnetwork::IpNetwork;
-use k8s_openapi::api::core::v1;
+use k8s_openapi::{api::core::v1, apimachinery::pkg::apis::meta::v1::Time};
 use kube::ResourceExt;
 
-use crate::watch::Update;
+use crate::watch::{Gone, Update};
 
-/// Pods as their own objects say, and blocks as their nodes say.
+#[cfg(test)]
+mod tests;
+
+/// Pods as their own objects say, and blocks as their nodes say, with what finds the one by the other: a change costs
+/// as much as it touches.
 #[derive(Debug, Default)]
 pub(super) struct Blocks {
     pods: BTreeMap<ObjectKey, Known>,
-    by_uid: BTreeMap<String, ObjectKey>,
-    by_name: BTreeMap<String, Block>,
+    keys_by_uid: BTreeMap<String, ObjectKey>,
+    /// Whose status names the address, rightly or not.
+    keys_by_address: BTreeMap<IpAddr, BTreeSet<ObjectKey>>,
+    keys_by_node: BTreeMap<String, BTreeSet<ObjectKey>>,
+    blocks: BTreeMap<String, Block>,
+    /// Names of the blocks of a node.
+    names_by_node: BTreeMap<String, BTreeSet<String>>,
+    /// Names of the blocks that give something to this UID.
+    names_by_uid: BTreeMap<String, BTreeSet<String>>,
 }
 
 #[derive(Debug)]
 struct Known {
     pod: Pod,
     node: String,
+    created: Option<Time>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 struct Block {
+    cidr: IpNetwork,
     node: String,
-    /// Addresses by the UID of the pod that they serve.
-    addresses: BTreeMap<String, Vec<IpAddr>>,
+    /// UID of the pod that each address serves.
+    holders: BTreeMap<IpAddr, String>,
+}
+
+/// What a change of blocks may concern.
+#[derive(Default)]
+struct Touched {
+    uids: BTreeSet<String>,
+    addresses: BTreeSet<IpAddr>,
+    /// Nodes that have other ranges than before.
+    nodes: BTreeSet<String>,
 }
 
 impl Blocks {
     /// Forgets all pods: their list comes anew.
     pub(super) fn pods_reset(&mut self) {
         self.pods.clear();
-        self.by_uid.clear();
+        self.keys_by_uid.clear();
+        self.keys_by_address.clear();
+        self.keys_by_node.clear();
     }
 
-    /// The pod for the compiler, with the addresses that blocks give it; `None` if it has no network of its own.
+    /// Takes the pod, and tells it for the compiler with the addresses that are its own; `None` if it has no network
+    /// of its own.
     pub(super) fn pod(&mut self, object: &v1::Pod) -> Option<Pod> {
         let key = ingest::pod::key(object);
-        self.pod_gone(&key);
+        self.forget(&key);
         let pod = ingest::pod::pod(object)?;
         let node = object.spec.as_ref().and_then(|spec| spec.node_name.clone()).unwrap_or_default();
         for uid in &pod.uids {
-            self.by_uid.insert(uid.clone(), key.clone());
+            self.keys_by_uid.insert(uid.clone(), key.clone());
         }
-        self.pods.insert(key.clone(), Known { pod, node });
+        for address in &pod.addresses {
+            self.keys_by_address.entry(*address).or_default().insert(key.clone());
+        }
+        self.keys_by_node.entry(node.clone()).or_default().insert(key.clone());
+        let created = object.metadata.creation_timestamp.clone();
+        self.pods.insert(key.clone(), Known { pod, node, created });
         self.with_addresses(&key)
     }
 
-    /// Forgets the pod.
-    pub(super) fn pod_gone(&mut self, key: &ObjectKey) {
-        if let Some(known) = self.pods.remove(key) {
-            for uid in &known.pod.uids {
-                self.by_uid.remove(uid);
-            }
-        }
+    /// Whether this is a former pod of a name that another pod has by now: ADD tells of a new pod before the watch does.
+    pub(super) fn is_former(&self, object: &v1::Pod) -> bool {
+        let Some(known) = self.pods.get(&ingest::pod::key(object)) else { return false };
+        let uid = object.metadata.uid.as_deref().unwrap_or_default();
+        !known.pod.has_uid(uid) && object.metadata.creation_timestamp < known.created
     }
 
-    /// Takes what the watch told of blocks; the pods whose addresses changed by it.
+    /// Forgets the pod that is gone; false if another one has its name by now.
+    pub(super) fn pod_gone(&mut self, gone: &Gone) -> bool {
+        let key = ObjectKey::new(&gone.key.namespace, &gone.key.name);
+        let is_another = self.pods.get(&key).is_some_and(|known| !known.pod.has_uid(&gone.uid));
+        if !is_another {
+            self.forget(&key);
+        }
+        !is_another
+    }
+
+    fn forget(&mut self, key: &ObjectKey) {
+        let Some(known) = self.pods.remove(key) else { return };
+        for uid in &known.pod.uids {
+            self.keys_by_uid.remove(uid);
+        }
+        for address in &known.pod.addresses {
+            remove_from(&mut self.keys_by_address, address, key);
+        }
+        remove_from(&mut self.keys_by_node, &known.node, key);
+    }
+
+    /// Takes what the watch told of blocks; the pods whose addresses may have changed by it.
     pub(super) fn update(&mut self, update: Update<IPBlock>) -> Vec<Pod> {
-        let mut touched = BTreeSet::new();
+        let mut touched = Touched::default();
         match update {
             Update::Reset(all) => {
-                let former = std::mem::take(&mut self.by_name);
-                touched.extend(former.values().flat_map(|block| block.addresses.keys().cloned()));
+                let mut former: BTreeSet<String> = self.blocks.keys().cloned().collect();
                 for object in &all {
+                    former.remove(&object.name_any());
                     self.set(object.name_any(), read(object), &mut touched);
+                }
+                for name in former {
+                    self.set(name, None, &mut touched);
                 }
             }
             Update::Apply(object) => self.set(object.name_any(), read(&object), &mut touched),
-            Update::Delete(key) => self.set(key.name, None, &mut touched),
+            Update::Delete(gone) => self.set(gone.key.name, None, &mut touched),
         }
-        let keys: BTreeSet<ObjectKey> =
-            touched.iter().filter_map(|uid| self.by_uid.get(uid)).cloned().collect();
+        let mut keys: BTreeSet<ObjectKey> =
+            touched.uids.iter().filter_map(|uid| self.keys_by_uid.get(uid)).cloned().collect();
+        let by_address = touched.addresses.iter().filter_map(|address| self.keys_by_address.get(address));
+        let by_node = touched.nodes.iter().filter_map(|node| self.keys_by_node.get(node));
+        keys.extend(by_address.chain(by_node).flatten().cloned());
         keys.iter().filter_map(|key| self.with_addresses(key)).collect()
     }
 
-    /// Notes the UIDs whose addresses differ.
-    fn set(&mut self, name: String, block: Option<Block>, touched: &mut BTreeSet<String>) {
-        let former = match block {
-            Some(block) => {
-                let new = block.addresses.clone();
-                let former = self.by_name.insert(name, block);
-                touched.extend(differing(former.as_ref().map(|block| &block.addresses), &new));
-                return;
+    /// Puts the block in the place of its former state, and notes what differs.
+    fn set(&mut self, name: String, block: Option<Block>, touched: &mut Touched) {
+        let former = self.blocks.remove(&name);
+        if former == block {
+            self.blocks.extend(block.map(|block| (name, block)));
+            return;
+        }
+        touched.note(former.as_ref(), block.as_ref());
+        if let Some(former) = former {
+            remove_from(&mut self.names_by_node, &former.node, &name);
+            for uid in former.holders.values() {
+                remove_from(&mut self.names_by_uid, uid, &name);
             }
-            None => self.by_name.remove(&name),
-        };
-        touched.extend(former.into_iter().flat_map(|block| block.addresses.into_keys()));
+        }
+        let Some(block) = block else { return };
+        self.names_by_node.entry(block.node.clone()).or_default().insert(name.clone());
+        for uid in block.holders.values() {
+            self.names_by_uid.entry(uid.clone()).or_default().insert(name.clone());
+        }
+        self.blocks.insert(name, block);
     }
 
-    /// The pod with the addresses of its blocks where they give any, else with those of its status.
+    /// The pod with the addresses of its node's blocks; of a family of which they give it none, with those of its
+    /// status that may be its own.
     fn with_addresses(&self, key: &ObjectKey) -> Option<Pod> {
         let known = self.pods.get(key)?;
-        let of_node = self.by_name.values().filter(|block| block.node == known.node);
-        let mut addresses: Vec<IpAddr> = of_node
-            .flat_map(|block| known.pod.uids.iter().filter_map(|uid| block.addresses.get(uid)))
-            .flatten()
-            .copied()
-            .collect();
-        addresses.sort_unstable();
-        addresses.dedup();
-        let mut pod = known.pod.clone();
-        if !addresses.is_empty() {
-            pod.addresses = addresses;
-        }
-        Some(pod)
+        let given = self.given(known);
+        let of_status = known.pod.addresses.iter().copied().filter(|address| {
+            !given.iter().any(|given| given.is_ipv4() == address.is_ipv4()) && self.may_have(known, *address)
+        });
+        let addresses: BTreeSet<IpAddr> = of_status.chain(given.iter().copied()).collect();
+        Some(Pod { addresses: addresses.into_iter().collect(), ..known.pod.clone() })
+    }
+
+    /// What blocks of the pod's own node give it.
+    fn given(&self, known: &Known) -> BTreeSet<IpAddr> {
+        let names = known.pod.uids.iter().filter_map(|uid| self.names_by_uid.get(uid)).flatten();
+        let blocks = names.filter_map(|name| self.blocks.get(name)).filter(|block| block.node == known.node);
+        let held = blocks.flat_map(|block| &block.holders);
+        held.filter(|(_, uid)| known.pod.has_uid(uid)).map(|(address, _)| *address).collect()
+    }
+
+    /// Whether the address lies in a block of the pod's node and serves no other pod.
+    fn may_have(&self, known: &Known, address: IpAddr) -> bool {
+        let names = self.names_by_node.get(&known.node).into_iter().flatten();
+        let mut blocks = names.filter_map(|name| self.blocks.get(name));
+        blocks.any(|block| block.cidr.contains(address) && !block.holders.contains_key(&address))
     }
 }
 
-/// UIDs that the two say different things of.
-fn differing(
-    former: Option<&BTreeMap<String, Vec<IpAddr>>>,
-    new: &BTreeMap<String, Vec<IpAddr>>,
-) -> Vec<String> {
-    let empty = BTreeMap::new();
-    let former = former.unwrap_or(&empty);
-    let uids: BTreeSet<&String> = former.keys().chain(new.keys()).collect();
-    uids.into_iter().filter(|uid| former.get(*uid) != new.get(*uid)).cloned().collect()
+impl Touched {
+    fn note(&mut self, former: Option<&Block>, new: Option<&Block>) {
+        let empty = BTreeMap::new();
+        let range = |block: Option<&Block>| block.map(|block| (block.cidr, block.node.clone()));
+        if range(former) != range(new) {
+            self.nodes.extend(former.into_iter().chain(new).map(|block| block.node.clone()));
+        }
+        let old = former.map_or(&empty, |block| &block.holders);
+        let new = new.map_or(&empty, |block| &block.holders);
+        for address in old.keys().chain(new.keys()).filter(|address| old.get(address) != new.get(address)) {
+            self.addresses.insert(*address);
+            self.uids.extend(old.get(address).into_iter().chain(new.get(address)).cloned());
+        }
+    }
+}
+
+fn remove_from<K: Ord, V: Ord>(index: &mut BTreeMap<K, BTreeSet<V>>, key: &K, value: &V) {
+    if let Some(values) = index.get_mut(key) {
+        values.remove(value);
+        if values.is_empty() {
+            index.remove(key);
+        }
+    }
 }
 
 fn read(object: &IPBlock) -> Option<Block> {
     let cidr = prefix::parse(&object.spec.cidr).ok()?;
-    let mut addresses: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();
-    for allocation in object.status.iter().flat_map(|status| &status.allocations) {
-        if let Some(address) = address(cidr, allocation.ordinal) {
-            addresses.entry(allocation.pod_uid.clone()).or_default().push(address);
-        }
-    }
-    Some(Block { node: object.spec.node.clone(), addresses })
+    let allocations = object.status.iter().flat_map(|status| &status.allocations);
+    let holders = allocations
+        .filter_map(|allocation| Some((address(cidr, allocation.ordinal)?, allocation.pod_uid.clone())));
+    Some(Block { cidr, node: object.spec.node.clone(), holders: holders.collect() })
 }
 
 /// The address at this place of the block; none outside of it.
@@ -147,69 +231,4 @@ fn address(cidr: IpNetwork, ordinal: u16) -> Option<IpAddr> {
         IpAddr::V6(first) => IpAddr::V6(u128::from(first).checked_add(u128::from(ordinal))?.into()),
     };
     cidr.contains(address).then_some(address)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pod(uid: &str, node: &str, address: &str) -> v1::Pod {
-        serde_json::from_value(serde_json::json!({
-            "metadata": {"namespace": "default", "name": "web", "uid": uid},
-            "spec": {"nodeName": node, "containers": []},
-            "status": {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}]},
-        }))
-        .unwrap()
-    }
-
-    fn block(node: &str, allocations: &[(u16, &str)]) -> IPBlock {
-        serde_json::from_value(serde_json::json!({
-            "apiVersion": "tortie.dev/v1alpha1", "kind": "IPBlock",
-            "metadata": {"name": "10-244-0-0-26"},
-            "spec": {"cidr": "10.244.0.0/26", "pool": "p", "node": node, "nodeUID": "n"},
-            "status": {"allocations": allocations.iter().map(|(ordinal, uid)| serde_json::json!({
-                "ordinal": ordinal, "podUID": uid, "since": "2026-01-01T00:00:00Z"})).collect::<Vec<_>>()},
-        }))
-        .unwrap()
-    }
-
-    #[test]
-    fn blocks_override_the_status_of_their_own_nodes_pods() {
-        // (why, block, address of pod u1 on node a)
-        let cases = [
-            ("no block speaks of it", block("a", &[(5, "u2")]), "10.0.0.1"),
-            ("its node's block", block("a", &[(5, "u1")]), "10.244.0.5"),
-            ("another node's block", block("b", &[(5, "u1")]), "10.0.0.1"),
-            ("an ordinal outside of the block", block("a", &[(64, "u1")]), "10.0.0.1"),
-        ];
-        for (why, block, address) in cases {
-            let expected: IpAddr = address.parse().unwrap();
-            let mut pod_first = Blocks::default();
-            pod_first.pod(&pod("u1", "a", "10.0.0.1"));
-            pod_first.update(Update::Apply(block.clone()));
-            let mut block_first = Blocks::default();
-            block_first.update(Update::Reset(vec![block]));
-            let pod = block_first.pod(&pod("u1", "a", "10.0.0.1")).unwrap();
-            assert_eq!(pod.addresses, [expected], "{why}");
-            let key = ObjectKey::new("default", "web");
-            assert_eq!(pod_first.with_addresses(&key), Some(pod), "{why}: the order must not matter");
-        }
-    }
-
-    #[test]
-    fn only_what_changed_is_touched() {
-        let mut blocks = Blocks::default();
-        blocks.pod(&pod("u1", "a", "10.0.0.1"));
-        assert_eq!(blocks.update(Update::Apply(block("a", &[(5, "u1")]))).len(), 1);
-        assert_eq!(blocks.update(Update::Apply(block("a", &[(5, "u1"), (6, "u2")]))).len(), 0);
-        assert_eq!(
-            blocks
-                .update(Update::Delete(crate::watch::ObjectKey {
-                    namespace: String::new(),
-                    name: "10-244-0-0-26".to_owned(),
-                }))
-                .len(),
-            1
-        );
-    }
 }

@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 use api::{IPBlock, IPPool};
 use felix::{
     compile::{Change, Compiler, Listing, Outcome},
-    ingest,
+    ingest::{self, IngestError},
     model::{self, ObjectKey},
     program::InterfaceName,
 };
@@ -14,7 +14,7 @@ use k8s_openapi::api::{
     core::v1::{Namespace, Pod},
     networking::v1::NetworkPolicy,
 };
-use kube::ResourceExt;
+use kube::{ResourceExt, api::DynamicObject};
 use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
@@ -23,14 +23,17 @@ use crate::{
     config::Problem,
     shared::{Endpoint, Endpoints},
     snapshot::PolicySnapshot,
-    watch::{Scope, Update, watch},
+    watch::{Scope, Update, watch, watch_as},
 };
+
+/// A policy, and why it was not understood if it was not: then it isolates what it selects and allows nothing.
+type Ingested = (model::Policy, Option<IngestError>);
 
 /// What came from one of the watches.
 enum Arrival {
     Pods(Box<Update<Pod>>),
     Namespaces(Update<Namespace>),
-    Policies(Update<NetworkPolicy>),
+    Policies(Update<Ingested>),
     Pools(Update<IPPool>),
     Blocks(Update<IPBlock>),
     Endpoints,
@@ -50,7 +53,7 @@ pub(super) struct Step {
 pub(super) struct Objects {
     pods: mpsc::Receiver<Update<Pod>>,
     namespaces: mpsc::Receiver<Update<Namespace>>,
-    policies: mpsc::Receiver<Update<NetworkPolicy>>,
+    policies: mpsc::Receiver<Update<Ingested>>,
     pools: mpsc::Receiver<Update<IPPool>>,
     ip_blocks: mpsc::Receiver<Update<IPBlock>>,
     endpoints: watch::Receiver<Endpoints>,
@@ -58,8 +61,26 @@ pub(super) struct Objects {
     blocks: Blocks,
     attached: BTreeMap<InterfaceName, std::sync::Arc<Endpoint>>,
     set_aside: BTreeMap<ObjectKey, Problem>,
-    /// Pods, namespaces, policies, pools, blocks, endpoints: whether the first list has come.
-    synced: [bool; 6],
+    synced: Synced,
+}
+
+/// Of what the first list has come.
+#[derive(Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each kind")]
+struct Synced {
+    pods: bool,
+    namespaces: bool,
+    policies: bool,
+    pools: bool,
+    blocks: bool,
+    endpoints: bool,
+}
+
+impl Synced {
+    fn all(self) -> bool {
+        let Self { pods, namespaces, policies, pools, blocks, endpoints } = self;
+        pods && namespaces && policies && pools && blocks && endpoints
+    }
 }
 
 impl Objects {
@@ -70,7 +91,7 @@ impl Objects {
         Self {
             pods: watch(client, Scope::default()),
             namespaces: watch(client, Scope::default()),
-            policies: watch(client, Scope::default()),
+            policies: watch_as::<NetworkPolicy, _>(client, Scope::default(), read_policy),
             pools: watch(client, Scope::default()),
             ip_blocks: watch(client, Scope::default()),
             endpoints,
@@ -78,18 +99,18 @@ impl Objects {
             blocks: Blocks::default(),
             attached: BTreeMap::new(),
             set_aside: BTreeMap::new(),
-            synced: [false; 6],
+            synced: Synced::default(),
         }
     }
 
     /// Whether the first list of every kind has come and been taken.
     pub(super) fn in_sync(&self) -> bool {
-        !self.synced.contains(&false)
+        self.synced.all()
     }
 
     /// Whether the kernel's own endpoints are known, which no API server is needed for.
     pub(super) fn has_endpoints(&self) -> bool {
-        self.synced[5]
+        self.synced.endpoints
     }
 
     /// Gives the compiler the snapshot's objects of those kinds of which no list has come; a list replaces them.
@@ -98,7 +119,7 @@ impl Objects {
         let known: BTreeSet<ObjectKey> = kept.pods.iter().map(|pod| pod.key.clone()).collect();
         let newer = compiler.model().pods.values().filter(|pod| !known.contains(&pod.key));
         kept.pods.extend(newer.map(|pod| pod.as_ref().clone()));
-        let [pods, namespaces, policies, pools, ..] = self.synced;
+        let Synced { pods, namespaces, policies, pools, .. } = self.synced;
         let listings = [
             (pods, Listing::Pods(kept.pods)),
             (namespaces, Listing::Namespaces(kept.namespaces)),
@@ -166,17 +187,17 @@ impl Objects {
     fn take_pods(&mut self, compiler: &mut Compiler, update: Update<Pod>) -> Step {
         let outcome = match update {
             Update::Reset(all) => {
-                self.synced[0] = true;
+                self.synced.pods = true;
                 self.blocks.pods_reset();
                 let pods = all.iter().filter_map(|object| self.blocks.pod(object)).collect();
                 compiler.reset(Listing::Pods(pods))
             }
+            Update::Apply(object) if self.blocks.is_former(&object) => Outcome::default(),
             Update::Apply(object) => compiler.apply(self.pod_change(&object)),
-            Update::Delete(key) => {
-                let key = ObjectKey::new(&key.namespace, &key.name);
-                self.blocks.pod_gone(&key);
-                compiler.apply(Change::PodGone(key))
+            Update::Delete(gone) if self.blocks.pod_gone(&gone) => {
+                compiler.apply(Change::PodGone(ObjectKey::new(&gone.key.namespace, &gone.key.name)))
             }
+            Update::Delete(_) => Outcome::default(),
         };
         Step { outcome, ..Step::default() }
     }
@@ -191,30 +212,30 @@ impl Objects {
     fn take_namespaces(&mut self, compiler: &mut Compiler, update: Update<Namespace>) -> Step {
         let outcome = match update {
             Update::Reset(all) => {
-                self.synced[1] = true;
+                self.synced.namespaces = true;
                 compiler.reset(Listing::Namespaces(all.iter().map(ingest::namespace::namespace).collect()))
             }
             Update::Apply(object) => compiler.apply(Change::Namespace(ingest::namespace::namespace(&object))),
-            Update::Delete(key) => compiler.apply(Change::NamespaceGone(key.name)),
+            Update::Delete(gone) => compiler.apply(Change::NamespaceGone(gone.key.name)),
         };
         Step { outcome, ..Step::default() }
     }
 
-    fn take_policies(&mut self, compiler: &mut Compiler, update: Update<NetworkPolicy>) -> Step {
+    fn take_policies(&mut self, compiler: &mut Compiler, update: Update<Ingested>) -> Step {
         let before = self.set_aside.clone();
         let outcome = match update {
             Update::Reset(all) => {
-                self.synced[2] = true;
+                self.synced.policies = true;
                 self.set_aside.clear();
-                let policies = all.iter().map(|object| self.policy(object)).collect();
+                let policies = all.into_iter().map(|ingested| self.policy(ingested)).collect();
                 compiler.reset(Listing::Policies(policies))
             }
-            Update::Apply(object) => {
-                let policy = self.policy(&object);
+            Update::Apply(ingested) => {
+                let policy = self.policy(ingested);
                 compiler.apply(Change::Policy(policy))
             }
-            Update::Delete(key) => {
-                let key = ObjectKey::new(&key.namespace, &key.name);
+            Update::Delete(gone) => {
+                let key = ObjectKey::new(&gone.key.namespace, &gone.key.name);
                 self.set_aside.remove(&key);
                 compiler.apply(Change::PolicyGone(key))
             }
@@ -228,8 +249,7 @@ impl Objects {
         Step { outcome, problems, generation: None }
     }
 
-    fn policy(&mut self, object: &NetworkPolicy) -> model::Policy {
-        let (policy, error) = ingest::network_policy::network_policy(object);
+    fn policy(&mut self, (policy, error): Ingested) -> model::Policy {
         self.set_aside.remove(&policy.key);
         if let Some(error) = error {
             let problem = Problem::new("NetworkPolicy", &policy.key.to_string(), error.to_string());
@@ -248,19 +268,19 @@ impl Objects {
         };
         let outcome = match update {
             Update::Reset(all) => {
-                self.synced[3] = true;
+                self.synced.pools = true;
                 compiler.reset(Listing::Pools(all.iter().filter_map(readable).collect()))
             }
             Update::Apply(object) => compiler
                 .apply(readable(&object).map_or_else(|| Change::PoolGone(object.name_any()), Change::Pool)),
-            Update::Delete(key) => compiler.apply(Change::PoolGone(key.name)),
+            Update::Delete(gone) => compiler.apply(Change::PoolGone(gone.key.name)),
         };
         Step { outcome, ..Step::default() }
     }
 
     /// Blocks say earlier than `Pod.status`, and with more authority, which address is whose.
     fn take_blocks(&mut self, compiler: &mut Compiler, update: Update<IPBlock>) -> Step {
-        self.synced[4] |= matches!(update, Update::Reset(_));
+        self.synced.blocks |= matches!(update, Update::Reset(_));
         let mut outcome = Outcome::default();
         for pod in self.blocks.update(update) {
             outcome.append(compiler.apply(Change::Pod(pod)));
@@ -270,7 +290,7 @@ impl Objects {
 
     fn take_endpoints(&mut self, compiler: &mut Compiler) -> Step {
         let endpoints = self.endpoints.borrow_and_update().clone();
-        self.synced[5] |= endpoints.in_sync;
+        self.synced.endpoints |= endpoints.in_sync;
         let mut outcome = Outcome::default();
         let wanted: BTreeMap<InterfaceName, _> = endpoints
             .by_interface
@@ -308,5 +328,51 @@ impl Objects {
         };
         outcome.append(compiler.apply(Change::Endpoint(attached)));
         outcome
+    }
+}
+
+/// The policy of this object, whatever is in it.
+fn read_policy(object: DynamicObject) -> Option<Ingested> {
+    let name = object.name_any();
+    let key = ObjectKey::new(&object.namespace().unwrap_or_default(), &name);
+    let spec = object.data.get("spec").cloned().unwrap_or_default();
+    Some(match object.try_parse::<NetworkPolicy>() {
+        Ok(object) => ingest::network_policy::network_policy(&object),
+        Err(error) => {
+            let (policy, error) = ingest::network_policy::unparsable(key, &spec, &error.to_string());
+            (policy, Some(error))
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_is_never_absent_because_of_what_is_in_it() {
+        let open = serde_json::json!([{}]);
+        let (selector, garbage) =
+            (serde_json::json!({"matchLabels": {"a": "b"}}), serde_json::json!("garbage"));
+        // (why, selector, ingress, rules in force or none, whom it selects)
+        let cases = [
+            ("understood", &selector, &open, 1, "a == 'b'"),
+            ("rules that are none", &selector, &garbage, 0, "a == 'b'"),
+            ("a selector that is none", &garbage, &open, 0, "all()"),
+        ];
+        for (why, selector, ingress, rules, selects) in cases {
+            let object: DynamicObject = serde_json::from_value(serde_json::json!({
+                "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+                "metadata": {"namespace": "x", "name": "p"},
+                "spec": {"podSelector": selector, "ingress": ingress},
+            }))
+            .unwrap();
+            let (policy, error) = read_policy(object).unwrap();
+            assert_eq!(policy.key, ObjectKey::new("x", "p"), "{why}");
+            assert_eq!(policy.ingress.map(|rules| rules.len()), Some(rules), "{why}");
+            assert_eq!(policy.pod_selector.to_string(), selects, "{why}");
+            let names_it = error.map(|error| error.to_string().contains("NetworkPolicy x/p: object: "));
+            assert_eq!(names_it, (rules == 0).then_some(true), "{why}");
+        }
     }
 }

@@ -109,14 +109,14 @@ fn apply<K: ResourceExt, V: PartialEq>(
             map.insert(name, value);
             is_news
         }
-        Update::Delete(key) => map.remove(&key.name).is_some(),
+        Update::Delete(gone) => map.remove(&gone.key.name).is_some(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::watch::ObjectKey;
+    use crate::watch::{Gone, ObjectKey};
 
     fn node(label: &str, heartbeat: &str) -> Node {
         serde_json::from_value(serde_json::json!({
@@ -129,7 +129,8 @@ mod tests {
     #[test]
     fn only_what_matters_is_news() {
         let (early, late) = ("2026-01-01T00:00:00Z", "2026-01-01T00:05:00Z");
-        let key = || ObjectKey { namespace: String::new(), name: "n1".to_owned() };
+        let key = ObjectKey { namespace: String::new(), name: "n1".to_owned() };
+        let gone = || Gone { key: key.clone(), uid: "u1".to_owned() };
         // (why, update, news); each follows the one before
         let cases = [
             ("the first list, though it is empty", Update::Reset(vec![]), true),
@@ -138,8 +139,8 @@ mod tests {
             ("a heartbeat", Update::Apply(node("a", late)), false),
             ("a label", Update::Apply(node("b", late)), true),
             ("the list of that", Update::Reset(vec![node("b", early)]), false),
-            ("its end", Update::Delete(key()), true),
-            ("the end of what is not there", Update::Delete(key()), false),
+            ("its end", Update::Delete(gone()), true),
+            ("the end of what is not there", Update::Delete(gone()), false),
         ];
         let (mut map, mut is_synced) = (BTreeMap::new(), false);
         for (why, update, expected) in cases {
