@@ -66,7 +66,10 @@ impl InProcess {
 }
 
 async fn run(node: &str, part: PolicyPart, stop: CancellationToken) {
-    let client = node::client::connect(Some(Path::new("/run/lab/kubeconfig"))).await.unwrap();
+    let client =
+        node::client::connect(Some(Path::new("/run/lab/kubeconfig")), &api::server::ApiServer::default())
+            .await
+            .unwrap();
     let (routes, writer_thread) = RouteWriter::start(Ownership::NODE).unwrap();
     let shared = Shared::default();
     let snapshots = Arc::new(Snapshots::new(Path::new("/var/lib/tortie")));

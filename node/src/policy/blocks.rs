@@ -29,7 +29,7 @@ pub(super) struct Blocks {
     /// Whose status names the address, rightly or not.
     keys_by_address: BTreeMap<IpAddr, BTreeSet<ObjectKey>>,
     keys_by_node: BTreeMap<String, BTreeSet<ObjectKey>>,
-    blocks: BTreeMap<String, Block>,
+    by_name: BTreeMap<String, Block>,
     /// Names of the blocks of a node.
     names_by_node: BTreeMap<String, BTreeSet<String>>,
     /// Names of the blocks that give something to this UID.
@@ -121,7 +121,7 @@ impl Blocks {
         let mut touched = Touched::default();
         match update {
             Update::Reset(all) => {
-                let mut former: BTreeSet<String> = self.blocks.keys().cloned().collect();
+                let mut former: BTreeSet<String> = self.by_name.keys().cloned().collect();
                 for object in &all {
                     former.remove(&object.name_any());
                     self.set(object.name_any(), read(object), &mut touched);
@@ -143,9 +143,9 @@ impl Blocks {
 
     /// Puts the block in the place of its former state, and notes what differs.
     fn set(&mut self, name: String, block: Option<Block>, touched: &mut Touched) {
-        let former = self.blocks.remove(&name);
+        let former = self.by_name.remove(&name);
         if former == block {
-            self.blocks.extend(block.map(|block| (name, block)));
+            self.by_name.extend(block.map(|block| (name, block)));
             return;
         }
         touched.note(former.as_ref(), block.as_ref());
@@ -160,7 +160,7 @@ impl Blocks {
         for uid in block.holders.values() {
             self.names_by_uid.entry(uid.clone()).or_default().insert(name.clone());
         }
-        self.blocks.insert(name, block);
+        self.by_name.insert(name, block);
     }
 
     /// The pod with the addresses of its node's blocks; of a family of which they give it none, with those of its
@@ -178,7 +178,7 @@ impl Blocks {
     /// What blocks of the pod's own node give it.
     fn given(&self, known: &Known) -> BTreeSet<IpAddr> {
         let names = known.pod.uids.iter().filter_map(|uid| self.names_by_uid.get(uid)).flatten();
-        let blocks = names.filter_map(|name| self.blocks.get(name)).filter(|block| block.node == known.node);
+        let blocks = names.filter_map(|name| self.by_name.get(name)).filter(|block| block.node == known.node);
         let held = blocks.flat_map(|block| &block.holders);
         held.filter(|(_, uid)| known.pod.has_uid(uid)).map(|(address, _)| *address).collect()
     }
@@ -186,7 +186,7 @@ impl Blocks {
     /// Whether the address lies in a block of the pod's node and serves no other pod.
     fn may_have(&self, known: &Known, address: IpAddr) -> bool {
         let names = self.names_by_node.get(&known.node).into_iter().flatten();
-        let mut blocks = names.filter_map(|name| self.blocks.get(name));
+        let mut blocks = names.filter_map(|name| self.by_name.get(name));
         blocks.any(|block| block.cidr.contains(address) && !block.holders.contains_key(&address))
     }
 }

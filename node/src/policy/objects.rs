@@ -91,7 +91,9 @@ impl Objects {
         Self {
             pods: watch(client, Scope::default()),
             namespaces: watch(client, Scope::default()),
-            policies: watch_as::<NetworkPolicy, _>(client, Scope::default(), read_policy),
+            policies: watch_as::<NetworkPolicy, _>(client, Scope::default(), |object| {
+                Some(read_policy(object))
+            }),
             pools: watch(client, Scope::default()),
             ip_blocks: watch(client, Scope::default()),
             endpoints,
@@ -332,17 +334,17 @@ impl Objects {
 }
 
 /// The policy of this object, whatever is in it.
-fn read_policy(object: DynamicObject) -> Option<Ingested> {
+fn read_policy(object: DynamicObject) -> Ingested {
     let name = object.name_any();
     let key = ObjectKey::new(&object.namespace().unwrap_or_default(), &name);
     let spec = object.data.get("spec").cloned().unwrap_or_default();
-    Some(match object.try_parse::<NetworkPolicy>() {
+    match object.try_parse::<NetworkPolicy>() {
         Ok(object) => ingest::network_policy::network_policy(&object),
         Err(error) => {
             let (policy, error) = ingest::network_policy::unparsable(key, &spec, &error.to_string());
             (policy, Some(error))
         }
-    })
+    }
 }
 
 #[cfg(test)]
@@ -367,7 +369,7 @@ mod tests {
                 "spec": {"podSelector": selector, "ingress": ingress},
             }))
             .unwrap();
-            let (policy, error) = read_policy(object).unwrap();
+            let (policy, error) = read_policy(object);
             assert_eq!(policy.key, ObjectKey::new("x", "p"), "{why}");
             assert_eq!(policy.ingress.map(|rules| rules.len()), Some(rules), "{why}");
             assert_eq!(policy.pod_selector.to_string(), selects, "{why}");
