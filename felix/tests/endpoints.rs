@@ -12,7 +12,7 @@ use felix::kernel::endpoint::{EndpointError, Endpoints, Removal, gateway_route};
 use felix::kernel::monitor::{Event, Monitor, Topic};
 use felix::kernel::route_writer::RouteWriter;
 use felix::kernel::socket::{Protocol, Socket};
-use felix::kernel::{sysctl, uplink};
+use felix::kernel::{sysctl::Sysctls, uplink};
 use felix::model::route::{Ownership, RouteSource, RouteTarget};
 use felix::reconcile::link::HostSide;
 use namespace::{LIMIT, eventually, in_namespace, ip, ip_json, routes_of, uplink as make_uplink, wait};
@@ -134,7 +134,7 @@ fn a_pod_that_asks_for_its_gateways_talks_to_the_node() {
     in_namespace(|| {
         make_uplink("eth7", &["192.0.2.1/24", "fd00:a::1/64"]);
         let mut socket = Socket::open(Protocol::Route).expect("netlink");
-        assert_eq!(sysctl::enable_forwarding(&mut socket).expect("a router"), [""; 0]);
+        assert_eq!(Sysctls::default().enable_forwarding(&mut socket).expect("a router"), [""; 0]);
         assert_eq!(
             (setting("ipv4/ip_forward"), setting("ipv6/conf/all/forwarding")),
             ("1".into(), "1".into())
@@ -303,13 +303,13 @@ fn uplinks_that_live_by_router_advertisements_keep_them() {
         ip("-6 route add default via fe80::1 dev eth7 proto ra expires 1800");
         ip("-6 address add fd00:c::5/64 dev eth9 nodad valid_lft 1800 preferred_lft 1800");
         let mut socket = Socket::open(Protocol::Route).expect("netlink");
-        let helped = sysctl::enable_forwarding(&mut socket).expect("a router");
+        let helped = Sysctls::default().enable_forwarding(&mut socket).expect("a router");
         assert_eq!(helped, ["eth7", "eth9"]);
         assert_eq!(setting("ipv6/conf/eth7/accept_ra"), "2");
         assert_eq!(setting("ipv6/conf/eth8/accept_ra"), "1");
         assert_eq!(setting("ipv6/conf/eth7/forwarding"), "1");
         assert!(ip("-6 route show default").contains("proto ra"), "the default route has survived");
-        assert_eq!(sysctl::enable_forwarding(&mut socket).expect("again"), [""; 0]);
+        assert_eq!(Sysctls::default().enable_forwarding(&mut socket).expect("again"), [""; 0]);
     });
 }
 

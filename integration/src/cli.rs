@@ -94,6 +94,8 @@ enum Command {
         #[arg(long, default_value_t = TIMEOUT_MILLIS)]
         timeout_millis: u64,
     },
+    /// Builds the container image of the manifests, without a registry: one file that containerd imports.
+    Image(crate::image::Options),
     /// Installs what the tests need and runs every check and every test.
     Test,
     /// Breaks named places of the product, one at a time: every one must make a test fail.
@@ -235,6 +237,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             let family = family.map(inspect::family);
             inspect::probe(&name.name, from, to, port, protocol, family, timeout_millis)?;
         }
+        Command::Image(options) => crate::image::run(&options)?,
         Command::Test => crate::gate::run()?,
         Command::Mutants(options) => crate::mutants::run(&options)?,
         Command::Bench(arguments) => crate::bench::run(&arguments)?,

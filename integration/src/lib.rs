@@ -4,6 +4,7 @@ pub mod apiserver;
 mod bench;
 pub mod cli;
 pub mod gate;
+pub mod image;
 pub mod kube;
 pub mod lab;
 mod mutants;

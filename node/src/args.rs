@@ -32,6 +32,10 @@ pub struct Args {
     #[arg(long, default_value = api::names::STATE_DIR)]
     pub state_dir: PathBuf,
 
+    /// Where kernel settings are written: in a pod, whose own `/proc/sys` is read-only, the host's, mounted elsewhere.
+    #[arg(long, default_value = "/proc/sys")]
+    pub sysctl_dir: PathBuf,
+
     /// Address of /healthz, /readyz and /metrics.
     #[arg(long, default_value = "127.0.0.1:9964")]
     pub http_address: SocketAddr,

@@ -24,7 +24,7 @@ mod turn;
 use std::{path::PathBuf, sync::Arc, time::SystemTime};
 
 use anyhow::{Context, Result};
-use felix::kernel::route_writer::RouteWriter;
+use felix::kernel::{route_writer::RouteWriter, sysctl::Sysctls};
 use ipam::moment::Moment;
 use kube::Client;
 use tokio::{sync::Notify, task::JoinSet};
@@ -49,6 +49,8 @@ pub struct AttachmentsContext {
     pub socket: PathBuf,
     /// The one writer of kernel routes.
     pub routes: RouteWriter,
+    /// Where settings of the pods' interfaces are written.
+    pub sysctls: Sysctls,
     /// What the compartments tell each other.
     pub shared: Shared,
     /// What status is made of; written here.

@@ -12,7 +12,7 @@ use felix::{
     kernel::{
         route_writer::RouteWriter,
         socket::{Protocol, Socket},
-        sysctl,
+        sysctl::Sysctls,
     },
     model::route::Ownership,
 };
@@ -57,7 +57,8 @@ pub fn run(args: Args, log_level: LogLevel) -> Result<()> {
 async fn run_compartments(args: Args, log_level: LogLevel) -> Result<()> {
     let started = now();
     let client = client::connect(args.kubeconfig.as_deref(), &args.api_server).await?;
-    prepare_host()?;
+    let sysctls = Sysctls::at(&args.sysctl_dir);
+    prepare_host(&sysctls)?;
     let (routes, route_thread) =
         RouteWriter::start(Ownership::NODE).context("kernel routes cannot be read")?;
     let shared = Shared::default();
@@ -80,6 +81,7 @@ async fn run_compartments(args: Args, log_level: LogLevel) -> Result<()> {
         node_name: args.node_name.clone(),
         socket: args.run_dir.join("cni.sock"),
         routes: routes.clone(),
+        sysctls,
         shared: shared.clone(),
         view: context.attachments.clone(),
         snapshots: snapshots.clone(),
@@ -194,9 +196,9 @@ fn start_attachments(
 }
 
 /// Makes the machine a router, and keeps a default route that came by router advertisement.
-fn prepare_host() -> Result<()> {
+fn prepare_host(sysctls: &Sysctls) -> Result<()> {
     let mut socket = Socket::open(Protocol::Route).context("no netlink socket")?;
-    let kept = sysctl::enable_forwarding(&mut socket).context("forwarding cannot be switched on")?;
+    let kept = sysctls.enable_forwarding(&mut socket).context("forwarding cannot be switched on")?;
     if !kept.is_empty() {
         info!(interfaces = ?kept, "accept_ra=2, because their default route came by router advertisement");
     }

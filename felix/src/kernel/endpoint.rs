@@ -18,7 +18,7 @@ use ipnetwork::{IpNetwork, Ipv6Network};
 
 use super::link::{self, ALIAS_BYTES_MAX, Link, LinkChange, Links};
 use super::socket::{Protocol, Socket, SocketError};
-use super::sysctl::{self, SysctlError};
+use super::sysctl::{SysctlError, Sysctls};
 use super::{address, neighbour, route};
 use crate::model::route::{Ownership, RouteSource, RouteTarget};
 pub use crate::reconcile::link::HostSide;
@@ -91,6 +91,7 @@ pub enum Removal {
 #[derive(Debug)]
 pub struct Endpoints {
     socket: Socket,
+    sysctls: Sysctls,
 }
 
 impl Endpoints {
@@ -100,7 +101,15 @@ impl Endpoints {
     /// # Errors
     /// What [`Socket::open`] says.
     pub fn open() -> io::Result<Self> {
-        Ok(Self { socket: Socket::open(Protocol::Route)? })
+        Self::with_sysctls(Sysctls::default())
+    }
+
+    /// Likewise, with the settings written through another folder.
+    ///
+    /// # Errors
+    /// What [`Socket::open`] says.
+    pub fn with_sysctls(sysctls: Sysctls) -> io::Result<Self> {
+        Ok(Self { socket: Socket::open(Protocol::Route)?, sysctls })
     }
 
     /// Makes an interface ready for its pod, all but bringing it up and the routes. Doing it
@@ -192,7 +201,9 @@ impl Endpoints {
             }
             HostStep::GatewayMac => link::change(&mut self.socket, index, &[LinkChange::Mac(GATEWAY_MAC)])
                 .map_err(|source| step_error("gateway MAC", host_side, source)),
-            HostStep::Sysctls { ipv6 } => Ok(sysctl::prepare_pod_interface(&host_side.interface, *ipv6)?),
+            HostStep::Sysctls { ipv6 } => {
+                Ok(self.sysctls.prepare_pod_interface(&host_side.interface, *ipv6)?)
+            }
             HostStep::GatewayIpv6 => address::add(&mut self.socket, index, gateway_network())
                 .map_err(|source| step_error("gateway address", host_side, source)),
         }

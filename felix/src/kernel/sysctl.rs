@@ -68,87 +68,109 @@ const POD_IPV6: [Setting; 6] = [
     optional("ipv6/conf", "ndisc_evict_nocarrier", "0"),
 ];
 
-/// Writes the settings of a pod's host-side interface; those of IPv6 if it is wanted, and at
-/// least that nothing of it is accepted where the kernel has IPv6.
+/// The settings of the calling thread's network namespace, by the folder where they are written.
 ///
-/// # Errors
-/// The first file that could not be written.
-pub fn prepare_pod_interface(interface: &str, ipv6: bool) -> Result<(), SysctlError> {
-    for setting in &POD_IPV4 {
-        write_setting(setting, interface)?;
+/// In a pod `/proc/sys` is read-only; the host's own, mounted at another place, is not. It shows
+/// the namespace of whoever looks, so that both are the same for a pod on the host's network.
+#[derive(Clone, Debug)]
+pub struct Sysctls {
+    root: PathBuf,
+}
+
+impl Default for Sysctls {
+    fn default() -> Self {
+        Self::at("/proc/sys")
     }
-    if ipv6 {
-        for setting in &POD_IPV6 {
-            write_setting(setting, interface)?;
+}
+
+impl Sysctls {
+    /// Those below this folder, which is `/proc/sys` or the same mounted elsewhere.
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// Writes the settings of a pod's host-side interface; those of IPv6 if it is wanted, and at
+    /// least that nothing of it is accepted where the kernel has IPv6.
+    ///
+    /// # Errors
+    /// The first file that could not be written.
+    pub fn prepare_pod_interface(&self, interface: &str, ipv6: bool) -> Result<(), SysctlError> {
+        for setting in &POD_IPV4 {
+            self.write_setting(setting, interface)?;
         }
-    } else if has_ipv6() {
-        write_setting(&required("ipv6/conf", "accept_ra", "0"), interface)?;
-    }
-    Ok(())
-}
-
-fn write_setting(setting: &Setting, interface: &str) -> Result<(), SysctlError> {
-    let path = net(&format!("{}/{interface}/{}", setting.directory, setting.name));
-    match write(&path, setting.value) {
-        Err(SysctlError::File { source, .. })
-            if setting.is_optional && source.kind() == io::ErrorKind::NotFound =>
-        {
-            Ok(())
+        if ipv6 {
+            for setting in &POD_IPV6 {
+                self.write_setting(setting, interface)?;
+            }
+        } else if self.has_ipv6() {
+            self.write_setting(&required("ipv6/conf", "accept_ra", "0"), interface)?;
         }
-        other => other,
+        Ok(())
     }
-}
 
-/// Makes the node a router for both families, if it is none yet. Uplinks that live by router
-/// advertisements get `accept_ra=2` before that; their names are the answer.
-///
-/// # Errors
-/// A file that could not be read or written, or a netlink dump that failed.
-pub fn enable_forwarding(socket: &mut Socket) -> Result<Vec<String>, SysctlError> {
-    let ipv4 = net("ipv4/ip_forward");
-    if read(&ipv4)? != "1" {
-        write(&ipv4, "1")?;
+    /// Makes the node a router for both families, if it is none yet. Uplinks that live by router
+    /// advertisements get `accept_ra=2` before that; their names are the answer.
+    ///
+    /// # Errors
+    /// A file that could not be read or written, or a netlink dump that failed.
+    pub fn enable_forwarding(&self, socket: &mut Socket) -> Result<Vec<String>, SysctlError> {
+        let ipv4 = self.net("ipv4/ip_forward");
+        if read(&ipv4)? != "1" {
+            write(&ipv4, "1")?;
+        }
+        let ipv6 = self.net("ipv6/conf/all/forwarding");
+        if !self.has_ipv6() || read(&ipv6)? == "1" {
+            return Ok(Vec::new());
+        }
+        let facts = self.advertisement_facts(socket)?;
+        let helped: Vec<String> = plan_accept_ra(&facts).into_iter().map(str::to_owned).collect();
+        for interface in &helped {
+            write(&self.net(&format!("ipv6/conf/{interface}/accept_ra")), "2")?;
+        }
+        write(&ipv6, "1")?;
+        Ok(helped)
     }
-    let ipv6 = net("ipv6/conf/all/forwarding");
-    if !has_ipv6() || read(&ipv6)? == "1" {
-        return Ok(Vec::new());
-    }
-    let facts = advertisement_facts(socket)?;
-    let helped: Vec<String> = plan_accept_ra(&facts).into_iter().map(str::to_owned).collect();
-    for interface in &helped {
-        write(&net(&format!("ipv6/conf/{interface}/accept_ra")), "2")?;
-    }
-    write(&ipv6, "1")?;
-    Ok(helped)
-}
 
-fn advertisement_facts(socket: &mut Socket) -> Result<Vec<AdvertisementFacts>, SysctlError> {
-    let mut advertised: BTreeSet<u32> = route::advertised_interfaces(socket)?;
-    let addresses = address::list(socket)?;
-    let is_temporary = |address: &&address::Address| address.network.is_ipv6() && !address.is_permanent;
-    advertised.extend(addresses.iter().filter(is_temporary).map(|address| address.index));
-    let mut facts = Vec::new();
-    for link in link::list(socket)?.into_values() {
-        let conf = |name: &str| net(&format!("ipv6/conf/{}/{name}", link.name));
-        // An interface without IPv6, or gone since the list was made, has nothing to lose.
-        let Ok(accept_ra) = read(&conf("accept_ra")) else { continue };
-        facts.push(AdvertisementFacts {
-            accept_ra: accept_ra.parse().unwrap_or_default(),
-            is_forwarding: read(&conf("forwarding")).is_ok_and(|value| value == "1"),
-            is_advertised: advertised.contains(&link.index),
-            interface: link.name,
-        });
+    fn advertisement_facts(&self, socket: &mut Socket) -> Result<Vec<AdvertisementFacts>, SysctlError> {
+        let mut advertised: BTreeSet<u32> = route::advertised_interfaces(socket)?;
+        let addresses = address::list(socket)?;
+        let is_temporary = |address: &&address::Address| address.network.is_ipv6() && !address.is_permanent;
+        advertised.extend(addresses.iter().filter(is_temporary).map(|address| address.index));
+        let mut facts = Vec::new();
+        for link in link::list(socket)?.into_values() {
+            let conf = |name: &str| self.net(&format!("ipv6/conf/{}/{name}", link.name));
+            // An interface without IPv6, or gone since the list was made, has nothing to lose.
+            let Ok(accept_ra) = read(&conf("accept_ra")) else { continue };
+            facts.push(AdvertisementFacts {
+                accept_ra: accept_ra.parse().unwrap_or_default(),
+                is_forwarding: read(&conf("forwarding")).is_ok_and(|value| value == "1"),
+                is_advertised: advertised.contains(&link.index),
+                interface: link.name,
+            });
+        }
+        Ok(facts)
     }
-    Ok(facts)
-}
 
-/// True if the kernel has IPv6 at all.
-pub fn has_ipv6() -> bool {
-    net("ipv6").exists()
-}
+    /// True if the kernel has IPv6 at all.
+    pub fn has_ipv6(&self) -> bool {
+        self.net("ipv6").exists()
+    }
 
-fn net(below: &str) -> PathBuf {
-    Path::new("/proc/sys/net").join(below)
+    fn write_setting(&self, setting: &Setting, interface: &str) -> Result<(), SysctlError> {
+        let path = self.net(&format!("{}/{interface}/{}", setting.directory, setting.name));
+        match write(&path, setting.value) {
+            Err(SysctlError::File { source, .. })
+                if setting.is_optional && source.kind() == io::ErrorKind::NotFound =>
+            {
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    fn net(&self, below: &str) -> PathBuf {
+        self.root.join("net").join(below)
+    }
 }
 
 fn read(path: &Path) -> Result<String, SysctlError> {

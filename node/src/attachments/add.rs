@@ -134,8 +134,9 @@ impl Attachments {
         let alias = side.alias.clone();
         // Raised before its route, as the kernel takes none by an interface that is down. Nothing passes all the
         // same: the pod's end is down until the answer, and an interface without a chain drops.
+        let sysctls = self.context.sysctls.clone();
         blocking("host side", move || {
-            let mut endpoints = Endpoints::open()?;
+            let mut endpoints = Endpoints::with_sysctls(sysctls)?;
             endpoints.prepare(&side)?;
             Ok(endpoints.raise(&side.interface)?)
         })

@@ -63,8 +63,9 @@ async fn prepare(attachments: &Attachments, events: &[Event]) {
     if sides.is_empty() {
         return;
     }
+    let sysctls = attachments.context.sysctls.clone();
     let prepared = blocking("host sides of pods", move || {
-        let mut endpoints = Endpoints::open()?;
+        let mut endpoints = Endpoints::with_sysctls(sysctls)?;
         for side in sides {
             // It may have gone meanwhile; the others are prepared all the same.
             if let Err(error) = endpoints.prepare(&side) {
