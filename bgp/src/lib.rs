@@ -1,5 +1,6 @@
 //! The BGP speaker: bytes to messages to session to RIB to route changes
 
+pub mod bfd;
 pub mod config;
 #[cfg(feature = "io")]
 pub mod driver;

@@ -1,5 +1,8 @@
 //! What the tests with real sockets share: a network namespace of their own, and speakers in it.
 
+#[allow(dead_code, reason = "each test takes what it needs")]
+pub(crate) mod bird;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::process::Command;
