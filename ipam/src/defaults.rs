@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use api::bgp_configuration::BGPConfigurationSpec;
 use api::ip_pool::IPPoolSpec;
 use api::names::DEFAULT_ASN;
-use api::{BGPConfiguration, IPPool, prefix};
+use api::{BGPConfiguration, BGPPeer, IPPool, prefix};
 
 use crate::block::HOST_BITS_MAX;
 use crate::pool::Family;
+
+mod tor_peers;
 
 #[cfg(test)]
 mod tests;
@@ -24,6 +26,8 @@ pub const POD_CIDRS_KEY: &str = "podCIDRs";
 pub const ASN_KEY: &str = "asn";
 /// Key of the Node label whose value is the node's AS number.
 pub const ASN_LABEL_KEY: &str = "asnNodeLabel";
+/// Key of the top-of-rack routers, one line for each rack.
+pub const TOR_PEERS_KEY: &str = "torPeers";
 
 /// Longest text that a label key may have: 253 for its prefix, a slash, 63 for its name.
 const LABEL_KEY_MAX: usize = 317;
@@ -35,6 +39,8 @@ pub struct Defaults {
     pub pools: Vec<IPPool>,
     /// The one configuration.
     pub bgp: BGPConfiguration,
+    /// One peer for each router.
+    pub peers: Vec<BGPPeer>,
 }
 
 /// A value that cannot be used.
@@ -59,10 +65,18 @@ impl Defaults {
         let pools = pools(data).map_err(&mut note);
         let asn = asn(data).map_err(&mut note);
         let label = asn_label(data).map_err(&mut note);
-        match (pools, asn, label) {
-            (Ok(pools), Ok(as_number), Ok(as_number_label)) => {
-                let spec = BGPConfigurationSpec { as_number, as_number_label, ..Default::default() };
-                Ok(Self { pools, bgp: BGPConfiguration::new("default", spec) })
+        let peers = peers(data).map_err(&mut note);
+        match (pools, asn, label, peers) {
+            (Ok(pools), Ok(as_number), Ok(as_number_label), Ok(peers)) => {
+                // Nodes that hear of each other by routers need no sessions of their own.
+                let node_to_node_mesh_enabled = peers.is_empty();
+                let spec = BGPConfigurationSpec {
+                    as_number,
+                    as_number_label,
+                    node_to_node_mesh_enabled,
+                    ..Default::default()
+                };
+                Ok(Self { pools, bgp: BGPConfiguration::new("default", spec), peers })
             }
             _ => Err(problems),
         }
@@ -116,6 +130,11 @@ fn asn(data: &BTreeMap<String, String>) -> Result<u32, InvalidValue> {
         key: ASN_KEY,
         problem: format!("`{text}` is not an AS number; write one of 1 to 4294967295, like {DEFAULT_ASN}"),
     })
+}
+
+fn peers(data: &BTreeMap<String, String>) -> Result<Vec<BGPPeer>, InvalidValue> {
+    let text = data.get(TOR_PEERS_KEY).map(String::as_str).unwrap_or_default();
+    tor_peers::parse(text).map_err(|problem| InvalidValue { key: TOR_PEERS_KEY, problem })
 }
 
 fn asn_label(data: &BTreeMap<String, String>) -> Result<Option<String>, InvalidValue> {

@@ -14,7 +14,6 @@ use std::time::{Duration, SystemTime};
 
 use futures::{FutureExt, StreamExt};
 use kube::Client;
-use tokio::net::TcpListener;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +27,7 @@ mod store;
 mod watch;
 mod write;
 
+pub use http::Pages;
 use leader::Leader;
 use leadership::Leadership;
 use store::Store;
@@ -55,13 +55,13 @@ pub struct Options {
 pub async fn run(
     client: Client,
     options: Options,
-    listener: Option<TcpListener>,
+    pages: Option<Pages>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let (health, health_seen) = tokio::sync::watch::channel(http::Health::default());
     let election_stop = CancellationToken::new();
     let (leadership, election) = leadership::start(client.clone(), options.clone(), election_stop.clone());
-    let server = listener.map(|listener| tokio::spawn(http::serve(listener, health_seen, shutdown.clone())));
+    let server = pages.map(|pages| tokio::spawn(http::serve(pages, health_seen, shutdown.clone())));
     let mut leader = Leader::new(client.clone(), &options, leadership.clone());
     act(&client, &mut leader, leadership, &health, &shutdown).await;
     // The lease goes last: nothing may be written once another replica leads.

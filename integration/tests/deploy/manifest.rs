@@ -99,10 +99,10 @@ fn no_container_has_more_than_it_needs() {
 
 #[test]
 fn rights_name_every_verb_and_resource() {
-    let roles = manifest()
+    let of_rights = manifest()
         .into_iter()
         .filter(|object| ["Role", "ClusterRole"].contains(&object["kind"].as_str().unwrap()));
-    let rules: Vec<Value> = roles.flat_map(|role| role["rules"].as_array().unwrap().clone()).collect();
+    let rules: Vec<Value> = of_rights.flat_map(|role| role["rules"].as_array().unwrap().clone()).collect();
     assert!(!rules.is_empty());
     for rule in rules {
         let text = rule.to_string();

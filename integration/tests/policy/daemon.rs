@@ -88,6 +88,7 @@ async fn run(node: &str, part: PolicyPart, stop: CancellationToken) {
         node_name: node.into(),
         socket: "/run/tortie/cni.sock".into(),
         routes: routes.clone(),
+        sysctls: felix::kernel::sysctl::Sysctls::default(),
         shared: shared.clone(),
         view: control.attachments.clone(),
         snapshots: snapshots.clone(),

@@ -7,10 +7,9 @@ use std::path::PathBuf;
 use anyhow::Context;
 use api::server::ApiServer;
 use clap::{Parser, ValueEnum};
-use ipam::service::{self, Options};
+use ipam::service::{self, Options, Pages};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -56,10 +55,8 @@ async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     start_log(&arguments)?;
     let client = client(arguments.kubeconfig.as_ref(), &arguments.api_server).await?;
-    let listener = match arguments.http_address {
-        Some(address) => {
-            Some(TcpListener::bind(address).await.with_context(|| format!("--http-address {address}"))?)
-        }
+    let pages = match arguments.http_address {
+        Some(address) => Some(Pages::at(address).await.with_context(|| format!("--http-address {address}"))?),
         None => None,
     };
     let identity = arguments.identity.unwrap_or_else(own_name);
@@ -67,7 +64,7 @@ async fn main() -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     let signals = tokio::spawn(cancel_on_signal(shutdown.clone())?);
     let options = Options { namespace: arguments.namespace, identity };
-    let outcome = service::run(client, options, listener, shutdown.clone()).await;
+    let outcome = service::run(client, options, pages, shutdown.clone()).await;
     shutdown.cancel();
     signals.await?;
     outcome

@@ -56,7 +56,7 @@ fn values_that_are_not_name_key_and_remedy() {
     type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [&'a str]);
     let cidr = ("podCIDRs", "10.244.0.0/16");
     // (why, data, problems)
-    let cases: [Row; 6] = [
+    let cases: [Row; 7] = [
         (
             "nothing",
             &[],
@@ -85,6 +85,13 @@ fn values_that_are_not_name_key_and_remedy() {
             &["asnNodeLabel: `my label` is not the key of a Node label; write one like example.com/asn"],
         ),
         (
+            "router",
+            &[cidr, ("torPeers", "rack-1: as x")],
+            &[
+                "torPeers: line 1, `rack-1: as x`: `as x` is not the routers' AS number, 1 to 4294967295; write a line like `rack-1: as 64601, 10.10.1.251, 10.10.1.252`",
+            ],
+        ),
+        (
             "all problems at once",
             &[("podCIDRs", "pods"), ("asn", "x")],
             &[
@@ -96,5 +103,25 @@ fn values_that_are_not_name_key_and_remedy() {
     for (why, data, expected) in cases {
         let problems: Vec<String> = read(data).unwrap_err().iter().map(ToString::to_string).collect();
         assert_eq!(problems, expected, "{why}");
+    }
+}
+
+#[test]
+fn nodes_peer_with_each_other_unless_routers_are_given() {
+    let cidr = ("podCIDRs", "10.244.0.0/16");
+    // (why, routers, mesh, number of peers)
+    let cases = [
+        ("none", None, true, 0),
+        ("comment alone", Some("# rack-1: as 64601, 10.10.1.251"), true, 0),
+        ("two", Some("rack-1: as 64601, 10.10.1.251, 10.10.1.252"), false, 2),
+    ];
+    for (why, routers, mesh, peers) in cases {
+        let defaults = match routers {
+            Some(routers) => read(&[cidr, ("torPeers", routers)]),
+            None => read(&[cidr]),
+        };
+        let defaults = defaults.unwrap();
+        assert_eq!(defaults.bgp.spec.node_to_node_mesh_enabled, mesh, "{why}");
+        assert_eq!(defaults.peers.len(), peers, "{why}");
     }
 }

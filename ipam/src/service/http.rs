@@ -2,18 +2,67 @@
 //! GET per connection.
 
 use std::fmt::Write;
+use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
 
 /// Longest request line and headers that are read.
 const REQUEST_BYTES_MAX: usize = 8 * 1024;
 
 /// How long a client may take: connections are served one after the other.
 const CLIENT_MAX: Duration = Duration::from_secs(2);
+
+/// How often it is tried whether a taken address is free.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Where the pages are served: at once, or when another replica on this host has ended. Both are on
+/// the host's network where a cluster of one node runs them, and one of them answers for the host.
+#[derive(Debug)]
+pub struct Pages {
+    address: SocketAddr,
+    listener: Option<TcpListener>,
+}
+
+impl Pages {
+    /// Pages at this address.
+    ///
+    /// # Errors
+    /// It cannot be listened on, for another reason than that it is taken.
+    pub async fn at(address: SocketAddr) -> io::Result<Self> {
+        let listener = match TcpListener::bind(address).await {
+            Ok(listener) => Some(listener),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                info!(%address, "another replica answers for this host until it ends");
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Self { address, listener })
+    }
+
+    /// The listener, once it can be had; none after `shutdown`.
+    async fn listener(self, shutdown: &CancellationToken) -> Option<TcpListener> {
+        if self.listener.is_some() {
+            return self.listener;
+        }
+        loop {
+            if tokio::time::timeout(RETRY, shutdown.cancelled()).await.is_ok() {
+                return None;
+            }
+            match TcpListener::bind(self.address).await {
+                Ok(listener) => return Some(listener),
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+                Err(error) => warn!(address = %self.address, %error, "cannot listen; trying again"),
+            }
+        }
+    }
+}
 
 /// What is shown.
 #[derive(Clone, Debug, Default)]
@@ -26,11 +75,8 @@ pub(super) struct Health {
 }
 
 /// Answers until `shutdown`.
-pub(super) async fn serve(
-    listener: TcpListener,
-    health: watch::Receiver<Health>,
-    shutdown: CancellationToken,
-) {
+pub(super) async fn serve(pages: Pages, health: watch::Receiver<Health>, shutdown: CancellationToken) {
+    let Some(listener) = pages.listener(&shutdown).await else { return };
     loop {
         // Both arms are cancel-safe.
         let accepted = tokio::select! {
@@ -123,5 +169,39 @@ mod tests {
             assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{why}: {response}");
             assert!(response.split("\r\n\r\n").nth(1).unwrap().contains(body), "{why}: {response}");
         }
+    }
+
+    async fn first_line(address: SocketAddr) -> io::Result<String> {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(b"GET /healthz HTTP/1.1\r\n\r\n").await?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await?;
+        Ok(text.lines().next().unwrap_or_default().to_owned())
+    }
+
+    #[tokio::test]
+    async fn a_second_replica_answers_when_the_first_has_ended() {
+        let first = Pages::at((std::net::Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
+        let address = first.listener.as_ref().unwrap().local_addr().unwrap();
+        let second = Pages::at(address).await.unwrap();
+        assert!(second.listener.is_none());
+        let (_health, seen) = watch::channel(Health::default());
+        let (stop, end) = (CancellationToken::new(), CancellationToken::new());
+        let serving = tokio::spawn(serve(first, seen.clone(), stop.clone()));
+        let waiting = tokio::spawn(serve(second, seen, end.clone()));
+        assert_eq!(first_line(address).await.unwrap(), "HTTP/1.1 200 OK");
+        stop.cancel();
+        serving.await.unwrap();
+        let answer = tokio::time::timeout(Duration::from_mins(1), async {
+            loop {
+                match first_line(address).await {
+                    Ok(line) => return line,
+                    Err(_) => tokio::task::yield_now().await,
+                }
+            }
+        });
+        assert_eq!(answer.await.unwrap(), "HTTP/1.1 200 OK");
+        end.cancel();
+        waiting.await.unwrap();
     }
 }

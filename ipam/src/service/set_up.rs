@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use api::names::CONFIG_MAP;
-use api::{BGPConfiguration, IPPool};
+use api::{BGPConfiguration, BGPPeer, IPPool};
 use k8s_openapi::api::core::v1::{ConfigMap, ObjectReference};
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, Resource, ResourceExt};
@@ -70,6 +70,7 @@ impl SetUp {
             self.create_pools(&defaults, epoch).await?;
         }
         self.create_bgp(&defaults).await?;
+        self.create_peers(&defaults).await?;
         self.mark_done().await?;
         Ok(Outcome::Done(config.object_ref(&())))
     }
@@ -108,6 +109,21 @@ impl SetUp {
         }
         let created = configurations.create(&PostParams::default(), &defaults.bgp).await;
         note_created(&format!("BGPConfiguration {}", defaults.bgp.name_any()), created)
+    }
+
+    /// Peers are created only where there are none but these: a user's own are an answer too.
+    async fn create_peers(&self, defaults: &Defaults) -> kube::Result<()> {
+        let peers: Api<BGPPeer> = Api::all(self.client.clone());
+        let is_ours = |name: &str| defaults.peers.iter().any(|peer| peer.name_any() == name);
+        let present = peers.list_metadata(&ListParams::default()).await?;
+        if !present.iter().all(|peer| is_ours(&peer.name_any())) {
+            return Ok(());
+        }
+        for peer in &defaults.peers {
+            let created = peers.create(&PostParams::default(), peer).await;
+            note_created(&format!("BGPPeer {} {}", peer.name_any(), peer.spec.peer_ip), created)?;
+        }
+        Ok(())
     }
 
     async fn mark_done(&mut self) -> kube::Result<()> {
