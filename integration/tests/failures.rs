@@ -14,6 +14,8 @@ mod kill;
 mod outage;
 #[path = "failures/plugin.rs"]
 mod plugin;
+#[path = "failures/port.rs"]
+mod port;
 #[path = "failures/repair.rs"]
 mod repair;
 #[path = "failures/scene.rs"]

@@ -144,7 +144,7 @@ impl ControlContext {
     pub fn conditions(&self) -> Vec<ConditionStatus> {
         let routing = self.shared.routing.borrow().clone();
         let policy = self.shared.policy.borrow().clone();
-        let endpoints_in_sync = self.shared.endpoints.borrow().in_sync;
+        let addresses_in_sync = self.shared.blocks.borrow().in_sync;
         let condition = |name: &str, problem: Option<String>, fine: &str| ConditionStatus {
             name: name.to_owned(),
             holds: problem.is_none(),
@@ -157,7 +157,7 @@ impl ControlContext {
         let routing_problem =
             listed(&routing.problems).or((!routing.in_sync).then(|| "waiting for the API server".to_owned()));
         let addresses_problem =
-            (!endpoints_in_sync).then(|| "waiting for the blocks and pods of this node".to_owned());
+            (!addresses_in_sync).then(|| "waiting for the blocks and pods of this node".to_owned());
         let policy_problem = policy
             .kernel_error
             .or(listed(&policy.problems))

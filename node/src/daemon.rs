@@ -208,10 +208,10 @@ fn prepare_host(sysctls: &Sysctls) -> Result<()> {
 /// The configuration file comes last: from then on the runtime makes pods here.
 async fn install_when_ready(args: Args, shared: Shared, stop: CancellationToken) -> Result<()> {
     let mut policy = shared.policy.subscribe();
-    let mut endpoints = shared.endpoints.subscribe();
+    let mut blocks = shared.blocks.subscribe();
     let ready = async {
         policy.wait_for(|progress| progress.in_sync).await.map(drop)?;
-        endpoints.wait_for(|endpoints| endpoints.in_sync).await.map(drop)
+        blocks.wait_for(|blocks| blocks.in_sync).await.map(drop)
     };
     tokio::select! {
         ready = ready => ready.context("the compartments are gone")?,

@@ -30,7 +30,7 @@ use tracing::{info, warn};
 use crate::{
     config::Problem,
     shared::{PolicyProgress, Shared},
-    snapshot::{PolicySnapshot, Snapshots},
+    snapshot::{API_SILENCE_MAX, PolicySnapshot, Snapshots},
 };
 use kernel::Kernel;
 use objects::Objects;
@@ -43,9 +43,6 @@ const UPDATES_MAX: usize = 4096;
 
 /// How long after a refusal the whole program is written anew.
 const RETRY_TIME: Duration = Duration::from_millis(500);
-
-/// How long the API server may stay silent before the last-good snapshot is used.
-const API_SILENCE_MAX: Duration = Duration::from_secs(5);
 
 /// How long after a change the snapshot is written: a burst of changes costs one file, and what a daemon that is killed
 /// may not find again is no older than this.

@@ -8,14 +8,15 @@
 //! last-good snapshot if the API server stays silent.
 
 mod forwarding;
+mod start;
 mod view;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::{Context, Result, anyhow};
 use bgp::{
     config::{Origination, Originations},
-    driver::{self, FibEvent, Handle},
+    driver::{self, DriverError, FibEvent, Handle},
     speaker::{RestartMode, SessionEvent, Stop},
 };
 use felix::kernel::route_writer::RouteWriter;
@@ -25,16 +26,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::{
-    config::{self, ClusterView, Desired, Problem},
+    config::{self, ClusterView, Desired, NodeFacts, Problem},
     session_events,
     shared::{OwnBlocks, RoutingProgress, Shared},
     snapshot::Snapshots,
 };
 use forwarding::Forwarding;
+use start::first_configuration;
 use view::View;
-
-/// How long the API server may stay silent before the last-good snapshot is used.
-const API_SILENCE_MAX: Duration = Duration::from_secs(5);
 
 /// What the compartment is given.
 #[derive(Clone)]
@@ -66,9 +65,13 @@ pub async fn run(context: RoutingContext, stop: CancellationToken) -> Result<()>
     let mut desired = first;
     let mut forwarding = Forwarding::new(context.routes.clone());
     loop {
-        let mut session = Running::start(&context, &desired, forwarding.restart_mode()).await?;
+        let mode = forwarding.restart_mode();
+        let mut session = tokio::select! {
+            session = start::speaker(&context, &mut view, &mut desired, &mode) => session?,
+            () = stop.cancelled() => return Ok(()),
+        };
         let next = session.run(&context, &mut view, &mut desired, &mut forwarding, &stop).await?;
-        session.stop().await;
+        session.stop(&context).await;
         match next {
             Next::Stop => return Ok(()),
             Next::ListenAgain => forwarding.speaker_ended(),
@@ -83,48 +86,24 @@ enum Next {
     ListenAgain,
 }
 
-/// Waits for the watches, for at most some seconds if there is a snapshot, and until the node can speak BGP.
-async fn first_configuration(context: &RoutingContext, view: &mut View) -> Result<Desired> {
-    let in_time = tokio::time::timeout(API_SILENCE_MAX, view.in_sync()).await;
-    match (in_time, context.snapshots.routing()) {
-        (Ok(result), _) => result?,
-        (Err(_), Some(snapshot)) => {
-            warn!("the API server is silent; routing starts from the last-good snapshot");
-            view.restore(snapshot);
-        }
-        (Err(_), None) => {
-            warn!("the API server is silent and there is no snapshot; routing waits for its first answer");
-            view.in_sync().await?;
-        }
-    }
-    loop {
-        match config::desired(view.cluster(), &context.node_name) {
-            Ok(desired) => return Ok(desired),
-            Err(problem) => {
-                warn!(object = %problem.object, cause = %problem.message, "this node cannot speak BGP yet");
-                context.shared.routing.send_modify(|progress| progress.problems = vec![problem]);
-                view.changed().await?;
-            }
-        }
-    }
-}
-
 /// A speaker that runs.
 struct Running {
     handle: Handle,
     fib: mpsc::Receiver<FibEvent>,
     events: mpsc::Receiver<SessionEvent>,
-    task: JoinHandle<Result<(), driver::DriverError>>,
+    task: JoinHandle<Result<(), DriverError>>,
     listen_port: u16,
 }
 
 impl Running {
-    async fn start(context: &RoutingContext, desired: &Desired, mode: RestartMode) -> Result<Self> {
+    async fn start(
+        context: &RoutingContext,
+        desired: &Desired,
+        mode: RestartMode,
+    ) -> Result<Self, DriverError> {
         let port = desired.listen_port;
         let listen: Vec<SocketAddr> = vec![([0, 0, 0, 0], port).into(), ([0_u16; 8], port).into()];
-        let (handle, fib, events, task) = driver::start(desired.speaker.clone(), mode, listen)
-            .await
-            .with_context(|| format!("the speaker cannot start on port {port}"))?;
+        let (handle, fib, events, task) = driver::start(desired.speaker.clone(), mode, listen).await?;
         context.speaker.send_replace(Some(handle.clone()));
         info!(asn = desired.speaker.asn, router_id = %desired.speaker.router_id, port, peers = desired.speaker.neighbors.len(), "speaker started");
         Ok(Self { handle, fib, events, task, listen_port: port })
@@ -217,7 +196,8 @@ impl Running {
         Ok(desired.listen_port != self.listen_port)
     }
 
-    async fn stop(self) {
+    async fn stop(self, context: &RoutingContext) {
+        context.speaker.send_replace(None);
         if let Err(error) = self.handle.stop(Stop::Silent).await {
             warn!(%error, "the speaker did not stop in order");
         }
@@ -231,25 +211,30 @@ impl Running {
 
 /// Tells the others what is in force, and the next daemon, which may start without the API server.
 fn publish(context: &RoutingContext, desired: &Desired, cluster: &ClusterView) {
-    tell(context, desired, cluster);
+    let node = cluster.nodes.get(&context.node_name).cloned().unwrap_or_default();
+    tell(context, RoutingProgress { in_sync: true, ..progress(desired, node) });
     context.snapshots.store_routing(cluster);
 }
 
-/// What is in force, for the other compartments and for status.
-fn tell(context: &RoutingContext, desired: &Desired, cluster: &ClusterView) {
-    let node = cluster.nodes.get(&context.node_name).cloned().unwrap_or_default();
-    let progress = RoutingProgress {
-        in_sync: true,
+/// What is known before the speaker runs.
+fn progress(desired: &Desired, node: NodeFacts) -> RoutingProgress {
+    RoutingProgress {
+        node_is_known: true,
+        in_sync: false,
         addresses: desired.addresses.clone(),
         node_uid: node.uid,
         node_labels: node.labels,
         asn: desired.speaker.asn,
         router_id: desired.speaker.router_id.to_string(),
         problems: desired.problems.clone(),
-    };
+    }
+}
+
+/// For the other compartments and for status.
+fn tell(context: &RoutingContext, progress: RoutingProgress) {
     context.shared.routing.send_if_modified(|known| {
         for problem in news(&progress.problems, &known.problems) {
-            warn!(object = %problem.object, cause = %problem.message, "object is left out");
+            warn!(object = %problem.object, cause = %problem.message, "this is not obeyed");
         }
         let is_new = *known != progress;
         *known = progress;

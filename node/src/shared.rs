@@ -77,6 +77,8 @@ pub struct PolicyProgress {
 /// How far routing is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RoutingProgress {
+    /// Whether the Node object has been seen: its UID and its labels are what they say.
+    pub node_is_known: bool,
     /// Whether the speaker runs by complete lists.
     pub in_sync: bool,
     /// The node's addresses.

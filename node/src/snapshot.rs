@@ -8,6 +8,7 @@ use std::{
     io::Write,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use api::{BGPConfigurationSpec, BGPPeerSpec, IPBlock, IPPool};
@@ -21,6 +22,9 @@ use crate::{
     addresses::{Chosen, NodeAddresses},
     config::{ClusterView, NodeFacts},
 };
+
+/// How long the API server may stay silent before the last-good snapshot is used.
+pub const API_SILENCE_MAX: Duration = Duration::from_secs(5);
 
 /// The folder of the snapshots.
 #[derive(Clone, Debug)]

@@ -133,6 +133,7 @@ async fn write_block(
 /// What others need to know of this node now.
 fn node_status(attachments: &Attachments, former: Option<&NodeNetworkStatus>) -> NodeNetworkStatus {
     let routing = attachments.context.shared.routing.borrow().clone();
+    let is_configured = routing.asn != 0;
     let chosen = |address: String, reason: &str| ChosenAddress { address, reason: reason.to_owned() };
     let (held_blocks, epoch_seen, conflict) = attachments
         .state
@@ -143,8 +144,8 @@ fn node_status(attachments: &Attachments, former: Option<&NodeNetworkStatus>) ->
     NodeNetworkStatus {
         ipv4: routing.addresses.ipv4.as_ref().map(|ipv4| chosen(ipv4.address.to_string(), &ipv4.reason)),
         ipv6: routing.addresses.ipv6.as_ref().map(|ipv6| chosen(ipv6.address.to_string(), &ipv6.reason)),
-        as_number: Some(routing.asn),
-        router_id: Some(routing.router_id),
+        as_number: is_configured.then_some(routing.asn),
+        router_id: is_configured.then_some(routing.router_id),
         node_uid: routing.node_uid,
         held_blocks,
         epoch_seen,

@@ -1,6 +1,6 @@
 //! Start: first the kernel's facts, then the objects, then the socket. Nothing is given before that.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::Result;
 use cni::veth::Alias;
@@ -18,10 +18,10 @@ use super::{
     now,
     pods::{Pods, has_uid},
 };
-use crate::shared::{Endpoint, PodIdentity};
-
-/// How long the API server may stay silent before the last-good snapshot is used.
-const API_SILENCE_MAX: Duration = Duration::from_secs(5);
+use crate::{
+    shared::{Endpoint, PodIdentity},
+    snapshot::API_SILENCE_MAX,
+};
 
 /// Brings addresses and endpoints to what the kernel and the objects say.
 ///
@@ -31,9 +31,15 @@ pub(super) async fn restore(attachments: &Attachments, objects: &mut Objects) ->
     let found = blocking("reading of endpoints", || Ok(Endpoints::open()?.read(&Ownership::NODE)?)).await;
     let found = found.map_err(|error| anyhow::anyhow!("{}: {}", error.message, error.details))?;
     wait_for_objects(attachments, objects).await?;
-    let mut routing = attachments.context.shared.routing.subscribe();
-    routing.wait_for(|progress| progress.in_sync).await?;
     let endpoints = known_endpoints(attachments, found);
+    let former = attachments.context.shared.endpoints.borrow().by_interface.clone();
+    // Policy goes on from here, whatever keeps the rest: a Node object that is absent, BGP that cannot start.
+    attachments.state.change(|inner| {
+        inner.endpoints.clone_from(&endpoints);
+        inner.endpoints_in_sync = true;
+    });
+    let mut routing = attachments.context.shared.routing.subscribe();
+    routing.wait_for(|progress| progress.node_is_known).await?;
     take_up(attachments, objects, &endpoints);
     for endpoint in endpoints.values() {
         for address in &endpoint.addresses {
@@ -41,14 +47,11 @@ pub(super) async fn restore(attachments: &Attachments, objects: &mut Objects) ->
             attachments.context.routes.set(RouteSource::Local, IpNetwork::from(*address), Some(target));
         }
     }
-    withdraw_former(attachments, &endpoints);
+    withdraw_former(attachments, &former, &endpoints);
     let (gateway, target) = gateway_route();
     attachments.context.routes.set(RouteSource::Local, gateway, Some(target));
     objects.tell_addresses(attachments);
-    attachments.state.change(|inner| {
-        inner.endpoints = endpoints;
-        inner.in_sync = true;
-    });
+    attachments.state.change(|inner| inner.in_sync = true);
     attachments.context.routes.in_sync(RouteSource::Local);
     attachments.clean_freed().await;
     info!(
@@ -134,9 +137,12 @@ fn with_pod(endpoint: &Endpoint, pods: &Pods) -> Option<Endpoint> {
 }
 
 /// Takes back the routes that a former run of this compartment asked for and that lead to nobody any more.
-fn withdraw_former(attachments: &Attachments, endpoints: &BTreeMap<String, Arc<Endpoint>>) {
+fn withdraw_former(
+    attachments: &Attachments,
+    former: &BTreeMap<String, Arc<Endpoint>>,
+    endpoints: &BTreeMap<String, Arc<Endpoint>>,
+) {
     let is_held = |address| endpoints.values().any(|endpoint| endpoint.addresses.contains(address));
-    let former = attachments.context.shared.endpoints.borrow().by_interface.clone();
     for address in former.values().flat_map(|endpoint| &endpoint.addresses).filter(|it| !is_held(it)) {
         attachments.context.routes.set(RouteSource::Local, IpNetwork::from(*address), None);
     }

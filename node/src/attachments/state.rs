@@ -38,14 +38,17 @@ pub(super) struct Inner {
     pub(super) endpoints: BTreeMap<String, Arc<Endpoint>>,
     /// Whom an ADD serves that has not ended: their addresses have no endpoint yet.
     pub(super) under_way: BTreeSet<Owner>,
-    /// Whether the kernel's endpoints and the API's blocks are both known.
+    /// Whether the kernel's endpoints are known: all that policy needs.
+    pub(super) endpoints_in_sync: bool,
+    /// Whether the blocks and the node are known too, so that addresses can be given.
     pub(super) in_sync: bool,
 }
 
 impl State {
     pub(super) fn new(memory: Memory, shared: Shared, routes: RouteWriter, view: AttachmentsView) -> Self {
         let local = Local::new(memory, COOLDOWN_MILLIS);
-        let inner = Inner { local, endpoints: BTreeMap::new(), under_way: BTreeSet::new(), in_sync: false };
+        let (endpoints, under_way) = (BTreeMap::new(), BTreeSet::new());
+        let inner = Inner { local, endpoints, under_way, endpoints_in_sync: false, in_sync: false };
         Self { inner: Mutex::new(inner), shared, routes, view, addresses_changed: Notify::new() }
     }
 
@@ -79,8 +82,10 @@ impl State {
     /// Nothing is told before all is known: a former run of this compartment told more, and less than that would be
     /// taken for a loss.
     fn tell(&self, inner: &Inner) -> u64 {
-        if inner.in_sync {
+        if inner.endpoints_in_sync {
             self.tell_endpoints(inner);
+        }
+        if inner.in_sync {
             self.tell_blocks(inner);
             self.view.update(&inner.local, &inner.endpoints);
         }
@@ -100,7 +105,7 @@ impl State {
                 *known = Endpoints {
                     generation: known.generation + 1,
                     by_interface: inner.endpoints.clone(),
-                    in_sync: inner.in_sync,
+                    in_sync: true,
                 };
             }
             is_new
@@ -120,7 +125,7 @@ impl State {
             for block in new.filter(|block| !is_single_address(**block)) {
                 self.routes.set(RouteSource::Local, *block, Some(RouteTarget::Blackhole));
             }
-            let next = OwnBlocks { in_sync: inner.in_sync, blocks };
+            let next = OwnBlocks { in_sync: true, blocks };
             let is_new = *known != next;
             *known = next;
             is_new

@@ -110,7 +110,7 @@ impl Pages for DaemonPages {
         let waits = [
             (!shared.routing.borrow().in_sync).then_some("routing"),
             (!shared.policy.borrow().in_sync).then_some("policy"),
-            (!shared.endpoints.borrow().in_sync).then_some("addresses"),
+            (!shared.blocks.borrow().in_sync).then_some("addresses"),
         ];
         let waits: Vec<&str> = waits.into_iter().flatten().collect();
         if waits.is_empty() { Ok("ok".to_owned()) } else { Err(format!("waiting for {}", waits.join(", "))) }
