@@ -16,13 +16,12 @@ use std::{
     io,
     net::{SocketAddr, TcpListener},
     sync::Arc,
-    thread::JoinHandle,
 };
 
 use k8s_openapi::jiff::Timestamp;
-use tokio::sync::watch;
 
-use self::{http::Shared, listen::Mode, world::World};
+use self::{http::Shared, world::World};
+use crate::serving::ServingThread;
 
 mod apply;
 mod discovery;
@@ -51,8 +50,7 @@ const WORKERS: usize = 2;
 pub struct ApiServer {
     addresses: Vec<SocketAddr>,
     shared: Arc<Shared>,
-    mode: watch::Sender<Mode>,
-    thread: Option<JoinHandle<io::Result<()>>>,
+    thread: ServingThread,
 }
 
 impl ApiServer {
@@ -66,16 +64,14 @@ impl ApiServer {
         // The hasher's keys are the only randomness that the standard library gives.
         let seed = RandomState::new().hash_one("object identities");
         let shared = Shared::new(World::new(storage::HISTORY_MAX, seed, Timestamp::now()));
-        let mode = watch::Sender::new(Mode::Serving);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(WORKERS)
             .thread_name("apiserver")
             .enable_all()
             .build()?;
-        let (world, modes) = (Arc::clone(&shared), mode.subscribe());
-        let serve = move || runtime.block_on(listen::serve(listeners, world, modes));
-        let thread = std::thread::Builder::new().name("apiserver".to_owned()).spawn(serve)?;
-        Ok(Self { addresses, shared, mode, thread: Some(thread) })
+        let world = Arc::clone(&shared);
+        let serve = move |modes| runtime.block_on(listen::serve(listeners, world, modes));
+        Ok(Self { addresses, shared, thread: ServingThread::start("apiserver", serve)? })
     }
 
     /// Where it listens, in the order of the listeners.
@@ -83,15 +79,10 @@ impl ApiServer {
         &self.addresses
     }
 
-    /// Makes the server as good as down: all connections are cut, new ones at once. Its objects
-    /// stay as they are.
-    pub fn begin_outage(&self) {
-        listen::change(&self.mode, Mode::Outage);
-    }
-
-    /// Ends an outage: connections are served again.
-    pub fn end_outage(&self) {
-        listen::change(&self.mode, Mode::Serving);
+    /// Makes the server as good as down, all connections cut and new ones at once, or ends that. Its objects stay as
+    /// they are.
+    pub fn set_outage(&self, is_out: bool) {
+        self.thread.set_outage(is_out);
     }
 
     /// Forgets all versions but the current ones, as a compaction does: watches that are behind
@@ -105,24 +96,12 @@ impl ApiServer {
     ///
     /// # Errors
     /// Why it had stopped before, if it had.
-    pub fn stop(mut self) -> io::Result<()> {
-        self.end()
+    pub fn stop(self) -> io::Result<()> {
+        self.thread.stop()
     }
 
-    fn end(&mut self) -> io::Result<()> {
-        self.mode.send_replace(Mode::Stopped);
-        match self.thread.take().map(JoinHandle::join) {
-            Some(Ok(result)) => result,
-            Some(Err(_)) => Err(io::Error::other("the API server's thread panicked")),
-            None => Ok(()),
-        }
-    }
-}
-
-impl Drop for ApiServer {
-    fn drop(&mut self) {
-        if let Err(error) = self.end() {
-            tracing::warn!(%error, "the API server had stopped");
-        }
+    /// What is left when nobody asks the server itself any more.
+    pub(crate) fn into_thread(self) -> ServingThread {
+        self.thread
     }
 }

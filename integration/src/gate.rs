@@ -1,5 +1,9 @@
 //! `cargo lab test`: installs what the tests need, runs every check and every test, and counts.
 //!
+//! ```text
+//! tools -> format, lints, documentation, cores -> binaries -> all tests, labs on the embedded API server
+//!                                                          -> tests of whole clusters again, on kube-apiserver and etcd
+//! ```
 //! A failure, a skip, a missing tool or a test file without a test fails the whole; nothing is passed over in silence.
 
 mod count;
@@ -15,14 +19,18 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::lab::programs::package_variables;
+use crate::lab::testing::API_VARIABLE;
 use count::Counts;
 
 /// Crates whose core must build alone.
 const CORES: [&str; 4] = ["bgp", "cni", "felix", "ipam"];
 
+/// The tests that bring up whole clusters, which must pass on both API servers.
+const ON_BOTH_SERVERS: [&str; 4] = ["failures", "policy", "reachability", "routing"];
+
 /// One test at a time: several of them bring up whole clusters, and one that counts lost datagrams must not share two
 /// cores with another's cluster.
-const TESTS: [&str; 5] = ["test", "--workspace", "--no-fail-fast", "--", "--test-threads=1"];
+const IN_TURN: [&str; 2] = ["--", "--test-threads=1"];
 
 /// Runs everything.
 ///
@@ -44,10 +52,15 @@ pub fn run() -> Result<()> {
         check(&root, &format!("core of {core} alone"), &["check", "-p", core, "--no-default-features"], &[])?;
     }
     check(&root, "binaries", &["build", "--workspace", "--bins"], &[])?;
-    let counts = tests(&root)?;
+    let all = tests(&root, &["test", "--workspace", "--no-fail-fast"], "embedded")?;
+    let of_clusters: Vec<&str> = ON_BOTH_SERVERS.iter().flat_map(|test| ["--test", test]).collect();
+    let again = [&["test", "--workspace", "--no-fail-fast"][..], &of_clusters].concat();
+    let again = tests(&root, &again, "etcd")?;
     say(&format!("everything took {} s", started.elapsed().as_secs()));
-    say(&counts.to_string());
-    counts.verdict()
+    say(&format!("all tests, on the embedded API server: {all}"));
+    say(&format!("{}, on kube-apiserver with etcd: {again}", ON_BOTH_SERVERS.join(", ")));
+    all.verdict()?;
+    again.verdict()
 }
 
 /// The workspace's folder.
@@ -75,10 +88,12 @@ fn check(root: &Path, what: &str, arguments: &[&str], environment: &[(&str, &str
     Ok(())
 }
 
-/// Runs all tests to their end, passing their output on.
-fn tests(root: &Path) -> Result<Counts> {
-    say(&format!("== tests: cargo {}", TESTS.join(" ")));
-    let mut child = cargo(root, &TESTS)
+/// Runs tests to their end, their labs on this API server, passing their output on.
+fn tests(root: &Path, arguments: &[&str], api: &str) -> Result<Counts> {
+    let arguments = [arguments, &IN_TURN].concat();
+    say(&format!("== tests: {API_VARIABLE}={api} cargo {}", arguments.join(" ")));
+    let mut child = cargo(root, &arguments)
+        .env(API_VARIABLE, api)
         .env("CARGO_TERM_COLOR", "never")
         .stdout(Stdio::piped())
         // The names of the test files come on standard error; both streams in one keeps their order.

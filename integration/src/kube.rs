@@ -14,14 +14,14 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     sync::Arc,
-    thread::JoinHandle,
 };
 
 use kube::Client;
 use tokio::sync::{oneshot, watch};
 
 use self::control_plane::{ControlPlane, Programs};
-use crate::apiserver::listen::{self, Mode};
+use crate::apiserver::listen;
+use crate::serving::{Mode, ServingThread};
 
 mod build;
 mod control_plane;
@@ -87,8 +87,7 @@ pub fn build_all(mut progress: impl FnMut(&str)) -> Result<(), KubeError> {
 /// A running kube-apiserver with its etcd; both stop when this is dropped.
 pub struct KubeServer {
     addresses: Vec<SocketAddr>,
-    mode: watch::Sender<Mode>,
-    thread: Option<JoinHandle<io::Result<()>>>,
+    thread: ServingThread,
 }
 
 impl KubeServer {
@@ -106,19 +105,19 @@ impl KubeServer {
     ) -> Result<Self, KubeError> {
         let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
         let programs = Programs::built(&mut progress)?;
-        let mode = watch::Sender::new(Mode::Serving);
-        let (modes, directory) = (mode.subscribe(), directory.to_owned());
+        let directory = directory.to_owned();
         let (ready, told) = oneshot::channel();
         // The programs die with the thread that started them, so it is one that lives as long as this.
-        let serve = move || run(listeners, &programs, &directory, modes, ready);
-        let thread = std::thread::Builder::new().name("kube-apiserver".to_owned()).spawn(serve)?;
-        let mut server = Self { addresses, mode, thread: Some(thread) };
+        let serve = move |modes| run(listeners, &programs, &directory, modes, ready);
+        let thread = ServingThread::start("kube-apiserver", serve)?;
         match told.blocking_recv() {
-            Ok(Ok(())) => Ok(server),
+            Ok(Ok(())) => Ok(Self { addresses, thread }),
             Ok(Err(error)) => Err(error),
-            Err(_) => {
-                Err(server.end().err().unwrap_or_else(|| io::Error::other("the serving thread ended")).into())
-            }
+            Err(_) => Err(thread
+                .stop()
+                .err()
+                .unwrap_or_else(|| io::Error::other("the serving thread ended"))
+                .into()),
         }
     }
 
@@ -127,39 +126,17 @@ impl KubeServer {
         &self.addresses
     }
 
-    /// Makes the server as good as down: all connections are cut, new ones at once.
-    pub fn begin_outage(&self) {
-        listen::change(&self.mode, Mode::Outage);
-    }
-
-    /// Ends an outage: connections are served again.
-    pub fn end_outage(&self) {
-        listen::change(&self.mode, Mode::Serving);
-    }
-
     /// Stops both programs and waits for their end.
     ///
     /// # Errors
     /// What went wrong while serving or stopping.
-    pub fn stop(mut self) -> io::Result<()> {
-        self.end()
+    pub fn stop(self) -> io::Result<()> {
+        self.thread.stop()
     }
 
-    fn end(&mut self) -> io::Result<()> {
-        self.mode.send_replace(Mode::Stopped);
-        match self.thread.take().map(JoinHandle::join) {
-            Some(Ok(result)) => result,
-            Some(Err(_)) => Err(io::Error::other("the thread of kube-apiserver panicked")),
-            None => Ok(()),
-        }
-    }
-}
-
-impl Drop for KubeServer {
-    fn drop(&mut self) {
-        if let Err(error) = self.end() {
-            tracing::warn!(%error, "kube-apiserver did not stop well");
-        }
+    /// What is left when nobody asks for the addresses any more.
+    pub(crate) fn into_thread(self) -> ServingThread {
+        self.thread
     }
 }
 

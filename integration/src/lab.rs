@@ -42,7 +42,7 @@ pub mod testing;
 pub mod topology;
 pub mod underlay;
 pub mod user;
-mod wait;
+pub mod wait;
 
 use cluster::Cluster;
 use directory::Directory;

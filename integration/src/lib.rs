@@ -9,3 +9,4 @@ pub mod kube;
 pub mod lab;
 mod mutants;
 pub mod probe;
+mod serving;

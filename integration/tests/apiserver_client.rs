@@ -150,11 +150,11 @@ async fn an_outage_cuts_watches_and_they_catch_up() {
     let stream = watcher(api.clone(), watcher::Config::default()).default_backoff();
     let mut stream = Box::pin(reflector(writer, stream));
     expect_first_init(&mut stream).await;
-    server.begin_outage();
+    server.set_outage(true);
     within("an error during the outage", async { while !matches!(stream.next().await, Some(Err(_))) {} })
         .await;
     assert!(api.list(&ListParams::default()).await.is_err(), "the server answers during the outage");
-    server.end_outage();
+    server.set_outage(false);
     api.create(&PostParams::default(), &config_map("after", "1")).await.unwrap();
     within("the object made after the outage", async {
         while !reader.state().iter().any(|object| object.name_any() == "after") {

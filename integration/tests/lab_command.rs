@@ -8,9 +8,10 @@ use std::io::Read as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use integration::lab::control::{self, PodLine, Request, Status};
+use integration::lab::testing::LIMIT;
+use integration::lab::wait::until;
 use integration::probe::Finding;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -18,9 +19,6 @@ use nix::unistd::Pid;
 const LAB: &str = env!("CARGO_BIN_EXE_lab");
 /// A user without any rights: `nobody`.
 const NOBODY: u32 = 65534;
-/// Questions to the kernel and the API server until the answer is yes; far more than is ever needed.
-const ATTEMPTS_MAX: u32 = 3000;
-const PAUSE: Duration = Duration::from_millis(20);
 
 /// A supervisor and the folder for its user's labs.
 struct Supervisor {
@@ -88,14 +86,9 @@ fn lab(folder: &Path) -> Command {
 }
 
 fn eventually(what: &str, mut check: impl FnMut() -> bool) {
-    let is_true = (0..ATTEMPTS_MAX).any(|_| {
-        let is_true = check();
-        if !is_true {
-            std::thread::sleep(PAUSE);
-        }
-        is_true
-    });
-    assert!(is_true, "{what}: never");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let found = runtime.block_on(until(LIMIT, async || check().then_some(())));
+    assert!(found.is_some(), "{what}: never");
 }
 
 /// A process that nobody has waited for yet is no longer one.

@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends at the first thing that is not as it should be")]
 
 use integration::lab::testing::{LIMIT, TestLab};
-use integration::lab::topology::{ApiKind, RouterKind, Shape};
+use integration::lab::topology::{RouterKind, Shape};
 use integration::probe::{Endpoint, Family, Finding, Protocol, Question};
 
 const LAB: &str = env!("CARGO_BIN_EXE_lab");
@@ -57,16 +57,7 @@ async fn await_open(lab: &TestLab, questions: &[Question]) -> Vec<Finding> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_nodes_and_one_router_of_our_own() {
-    two_nodes_and_one_router(ApiKind::Embedded).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_same_on_a_real_kube_apiserver_with_etcd() {
-    two_nodes_and_one_router(ApiKind::Etcd).await;
-}
-
-async fn two_nodes_and_one_router(api: ApiKind) {
-    let shape = Shape { racks: 1, nodes: 2, tors_per_rack: 1, api, ..Shape::default() };
+    let shape = Shape { racks: 1, nodes: 2, tors_per_rack: 1, ..Shape::default() };
     let lab = lab_with_pods(shape, &["node-1", "node-2"]).await;
     let (one, two) = (pod("node-1"), pod("node-2"));
     let mut questions = Vec::new();

@@ -22,28 +22,10 @@ use tokio::{
     task::JoinSet,
 };
 
+use crate::serving::Mode;
+
 /// Connections of one listener; beyond it new ones are cut. A large lab has some hundred.
 const CONNECTIONS_MAX: usize = 4_096;
-
-/// Whether the server answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
-    Serving,
-    /// Connections are cut as soon as they are made.
-    Outage,
-    Stopped,
-}
-
-/// Changes between serving and outage; a stopped server stays so.
-pub(crate) fn change(current: &watch::Sender<Mode>, mode: Mode) {
-    current.send_if_modified(|current| {
-        let changes = *current != mode && *current != Mode::Stopped;
-        if changes {
-            *current = mode;
-        }
-        changes
-    });
-}
 
 /// The body of an answer, perhaps a stream.
 pub(crate) type AnswerBody = UnsyncBoxBody<Bytes, io::Error>;

@@ -12,7 +12,7 @@ use kube::{
 };
 use tokio::sync::watch;
 
-use crate::apiserver::listen::Mode;
+use crate::serving::Mode;
 
 /// How often a namespace that still has content is looked at again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);

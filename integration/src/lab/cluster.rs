@@ -20,10 +20,11 @@ use super::kubelet::{self, Kubelet, NodeHandle};
 use super::objects::{Seed, node_status, seeds};
 use super::pods::PodTable;
 use super::process::Launch;
-use super::server::Server;
+use super::server;
 use super::topology::{API_ADDRESS, API_PORT, Node, Space};
 use super::underlay::Underlay;
 use super::wait::until;
+use crate::serving::ServingThread;
 
 /// Until the daemon of a node has put its CNI configuration down, which it does last.
 const NODE_READY_LIMIT: Duration = Duration::from_mins(1);
@@ -37,7 +38,7 @@ pub(super) struct Cluster {
     pub(super) client: Client,
     pub(super) pods: PodTable,
     kubeconfig: PathBuf,
-    server: Option<Server>,
+    server: Option<ServingThread>,
     ipam: Option<Daemon>,
     nodes: BTreeMap<String, Daemon>,
     kubelet: Option<JoinHandle<()>>,
@@ -60,7 +61,7 @@ impl Cluster {
         let outside = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = outside.local_addr()?;
         let data = underlay.directory().path().join("kube");
-        let server = Server::start(underlay.topology().shape.api, vec![outside, inside], data).await?;
+        let server = server::start(underlay.topology().shape.api, vec![outside, inside], data).await?;
         let kubeconfig = underlay.directory().write("kubeconfig", &kubeconfig::text(address))?;
         let config = kube::Config::new(
             format!("http://{address}").parse().map_err(|_| io::Error::other("address is no URI"))?,

@@ -30,7 +30,7 @@ use super::error::LabError;
 use super::netns::NetworkNamespace;
 use super::programs::Programs;
 use super::steps::Steps;
-use super::topology::{Shape, Space};
+use super::topology::{ApiKind, Shape, Space};
 use crate::probe::Endpoint;
 
 pub use super::kubelet::UNMANAGED;
@@ -39,6 +39,9 @@ pub use super::kubelet::UNMANAGED;
 const FIELD_MANAGER: &str = "test";
 /// For what takes a second on an idle machine.
 pub const LIMIT: Duration = Duration::from_mins(1);
+/// The environment variable that says on which API server the tests' labs run: `embedded`, which is the default, or
+/// `etcd`. The same tests pass on both.
+pub const API_VARIABLE: &str = "TORTIE_LAB_API";
 /// Of each log so many lines are printed after a panic.
 const LOG_LINES_SHOWN: usize = 60;
 
@@ -50,11 +53,13 @@ pub struct TestLab {
 }
 
 impl TestLab {
-    /// A lab of this shape, once every node can make pods; `lab` is `env!("CARGO_BIN_EXE_lab")`.
+    /// A lab of this shape, once every node can make pods, on the API server that [`API_VARIABLE`] names; `lab` is
+    /// `env!("CARGO_BIN_EXE_lab")`.
     ///
     /// # Errors
-    /// As [`Lab::start`].
+    /// As [`Lab::start`]; a name that is no API server's.
     pub async fn start(lab: &str, shape: Shape) -> Result<Self, LabError> {
+        let shape = Shape { api: api_of_this_run()?, ..shape };
         let parent = tempfile::tempdir()?;
         let programs = Programs::beside(Path::new(lab))?;
         let directory = Directory::create(&parent.path().join("lab"), programs.lab())?;
@@ -216,6 +221,16 @@ impl Drop for TestLab {
     fn drop(&mut self) {
         if std::thread::panicking() {
             show_logs(self.parent.path().join("lab").as_path());
+        }
+    }
+}
+
+fn api_of_this_run() -> io::Result<ApiKind> {
+    match std::env::var(API_VARIABLE).as_deref() {
+        Err(_) | Ok("embedded") => Ok(ApiKind::Embedded),
+        Ok("etcd") => Ok(ApiKind::Etcd),
+        Ok(other) => {
+            Err(io::Error::other(format!("{API_VARIABLE} is {other:?}, must be \"embedded\" or \"etcd\"")))
         }
     }
 }

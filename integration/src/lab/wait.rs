@@ -8,7 +8,7 @@ use tokio::time::timeout;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// What `check` gave once it gave something, or none after the limit.
-pub(super) async fn until<T>(limit: Duration, mut check: impl AsyncFnMut() -> Option<T>) -> Option<T> {
+pub async fn until<T>(limit: Duration, mut check: impl AsyncFnMut() -> Option<T>) -> Option<T> {
     let asking = async {
         loop {
             if let Some(found) = check().await {
