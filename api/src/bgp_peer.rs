@@ -51,6 +51,39 @@ pub struct BGPPeerSpec {
     /// Whether the nodes wait for the router to connect and never connect themselves.
     #[serde(default)]
     pub passive: bool,
+
+    /// Where this is set, BFD (RFC 5880) watches the way to the router: one that fails ends the session within some
+    /// intervals instead of the hold time. The router must have BFD for its side. `bfd: {}` takes the defaults.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bfd: Option<BfdSpec>,
+}
+
+/// How BFD watches a way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BfdSpec {
+    /// The node sends no more often, in milliseconds.
+    #[serde(default = "default_bfd_interval")]
+    #[schemars(range(min = 10, max = 60000))]
+    pub transmit_interval_millis: u32,
+
+    /// The router is asked to send no more often, in milliseconds.
+    #[serde(default = "default_bfd_interval")]
+    #[schemars(range(min = 10, max = 60000))]
+    pub receive_interval_millis: u32,
+
+    /// So many intervals of silence mean that the way failed.
+    #[serde(default = "default_bfd_multiplier")]
+    #[schemars(range(min = 1, max = 255))]
+    pub detect_multiplier: u8,
+}
+
+fn default_bfd_interval() -> u32 {
+    300
+}
+
+fn default_bfd_multiplier() -> u8 {
+    3
 }
 
 fn default_port() -> u16 {

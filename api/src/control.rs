@@ -112,6 +112,9 @@ pub struct PeerStatus {
     pub families: Vec<FamilyStatus>,
     /// Hold time that was agreed, in seconds; absent while there is no session.
     pub hold_time_secs: Option<u16>,
+    /// State of BFD, as in RFC 5880 section 6.2; absent where it does not watch the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bfd: Option<String>,
     /// How often the session has ended since the daemon started.
     pub flaps: u64,
     /// Why the session ended last, with the side that ended it; empty if it never did.

@@ -64,6 +64,9 @@ pub struct PeerReport {
     pub state: String,
     /// Since when it is in this state, RFC 3339.
     pub since: String,
+    /// State of BFD, as in RFC 5880 section 6.2, where it watches the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bfd: Option<String>,
     /// Why the session last ended, with the side that ended it; empty if it never did.
     #[serde(default)]
     pub last_error: String,

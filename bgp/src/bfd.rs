@@ -49,41 +49,12 @@ pub struct SessionKey {
 }
 
 /// How often packets are sent and awaited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timers {
     /// We do not send more often, once the session is up.
-    #[serde(with = "millis")]
     pub min_transmit: Duration,
     /// We ask the neighbour not to send more often.
-    #[serde(with = "millis")]
     pub min_receive: Duration,
     /// So many intervals without a packet end the session.
     pub multiplier: NonZeroU8,
-}
-
-impl Default for Timers {
-    /// 300 ms, three times: what FRR and most switches begin with.
-    fn default() -> Self {
-        let interval = Duration::from_millis(300);
-        Self {
-            min_transmit: interval,
-            min_receive: interval,
-            multiplier: NonZeroU8::new(3).expect("three is not zero"),
-        }
-    }
-}
-
-mod millis {
-    use std::time::Duration;
-
-    use serde::{Deserialize as _, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u32(u32::try_from(duration.as_millis()).unwrap_or(u32::MAX))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        u32::deserialize(deserializer).map(|millis| Duration::from_millis(u64::from(millis)))
-    }
 }

@@ -11,6 +11,8 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU8;
+use std::time::Duration;
 
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
@@ -20,6 +22,7 @@ pub use check::{ConfigError, ConfigErrors};
 pub(crate) use diff::diff;
 pub use diff::{ConfigureReport, SessionReset};
 
+use crate::bfd::{SessionKey, Timers};
 use crate::wire::{Community, Family, LargeCommunity, RouterId};
 
 /// The port that BGP listens on (RFC 4271 section 4.2).
@@ -117,6 +120,29 @@ pub struct NeighborConfig {
     /// How many hops an external neighbor may be away; 1 if none.
     #[serde(default)]
     pub ebgp_multihop: Option<u8>,
+    /// Whether BFD watches the way to the neighbor, and how often; not if none. Several hops (RFC 5883) for internal
+    /// neighbors and by `ebgp_multihop`.
+    #[serde(default)]
+    pub bfd: Option<BfdConfig>,
+}
+
+/// How BFD watches the way to a neighbor (RFC 5880).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BfdConfig {
+    /// We send no more often, in milliseconds; 10 to 60,000.
+    pub transmit_interval_millis: u32,
+    /// We ask the neighbor to send no more often, in milliseconds; 10 to 60,000.
+    pub receive_interval_millis: u32,
+    /// So many intervals of silence end the session; at least 1.
+    pub detect_multiplier: u8,
+}
+
+impl Default for BfdConfig {
+    /// 300 ms, three times: what most routers begin with.
+    fn default() -> Self {
+        Self { transmit_interval_millis: 300, receive_interval_millis: 300, detect_multiplier: 3 }
+    }
 }
 
 /// Which of our best routes a neighbor is told, within the rules for internal and external sessions.
@@ -162,7 +188,27 @@ impl SpeakerConfig {
     }
 }
 
+impl SpeakerConfig {
+    /// The BFD sessions that its neighbors want.
+    pub(crate) fn bfd_sessions(&self) -> BTreeMap<SessionKey, Timers> {
+        self.neighbors.iter().filter_map(|neighbor| neighbor.bfd_session(self.asn)).collect()
+    }
+}
+
 impl NeighborConfig {
+    fn bfd_session(&self, local_asn: u32) -> Option<(SessionKey, Timers)> {
+        let bfd = self.bfd?;
+        let millis = |millis: u32| Duration::from_millis(u64::from(millis));
+        let timers = Timers {
+            min_transmit: millis(bfd.transmit_interval_millis),
+            min_receive: millis(bfd.receive_interval_millis),
+            multiplier: NonZeroU8::new(bfd.detect_multiplier)?,
+        };
+        let is_multihop = self.remote_asn == local_asn || self.ebgp_multihop.is_some_and(|hops| hops > 1);
+        let key = SessionKey { remote: self.address, local: self.local_address, scope: 0, is_multihop };
+        Some((key, timers))
+    }
+
     /// A neighbor with the defaults: both families, everything exported.
     pub fn new(name: impl Into<String>, address: IpAddr, remote_asn: u32) -> Self {
         Self {
@@ -180,6 +226,7 @@ impl NeighborConfig {
             export: ExportPolicy::All,
             import_default_routes: None,
             ebgp_multihop: None,
+            bfd: None,
         }
     }
 }

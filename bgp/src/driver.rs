@@ -5,6 +5,7 @@
 //! dial     (one per attempt) --connected-> | driver | --context-----------> reader        (one per connection)
 //! reader -------messages, ends-----------> | with   | --fib queue--> receiver of FibEvent
 //! writer -------congestion, ends---------> | the    | --events-----> receiver of SessionEvent
+//! BFD thread ---changes------------------> |        | --sessions---> BFD thread
 //! Handle -------commands-----------------> | speaker|
 //! ```
 //!
@@ -24,6 +25,7 @@ mod listener;
 mod outbox;
 mod run;
 mod socket_options;
+mod watch;
 
 pub use fib_queue::FibEvent;
 pub use handle::{ConfigureError, Handle, Stopped};
@@ -35,6 +37,8 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+
+use watch::Watch;
 
 use crate::config::{ConfigErrors, SpeakerConfig};
 use crate::speaker::{RestartMode, SessionEvent, Speaker};
@@ -67,6 +71,9 @@ pub enum DriverError {
         /// What the kernel says.
         source: io::Error,
     },
+    /// The machine gives no thread for BFD.
+    #[error("start the BFD thread: {0}; raise the limits of threads and open files")]
+    Bfd(#[source] io::Error),
     /// A task panicked: nothing is known to be whole any more. Start anew.
     #[error("a task of the BGP driver panicked: {0}")]
     Panicked(#[source] tokio::task::JoinError),
@@ -84,13 +91,16 @@ pub async fn start(
     listen: Vec<SocketAddr>,
 ) -> Result<Started, DriverError> {
     let listeners = listener::bind(&listen)?;
-    let speaker = Speaker::new(now(), config, restart, RandomState::new().hash_one(0))?;
+    let seed = RandomState::new().hash_one(0);
+    let speaker = Speaker::new(now(), config, restart, seed)?;
     let (commands, command_queue) = mpsc::channel(COMMAND_QUEUE_LEN);
     let (fib_sender, fib) = mpsc::channel(fib_queue::FIB_CHANNEL_LEN);
     let (event_sender, events) = mpsc::channel(EVENT_QUEUE_LEN);
-    let driver = run::Driver::new(speaker, fib_sender, event_sender);
+    let watch = Watch::start(seed.wrapping_add(1)).map_err(DriverError::Bfd)?;
+    let handle = Handle::new(commands, watch.handle());
+    let driver = run::Driver::new(speaker, watch, fib_sender, event_sender);
     let task = tokio::spawn(driver.run(listeners, command_queue));
-    Ok((Handle::new(commands), fib, events, task))
+    Ok((handle, fib, events, task))
 }
 
 /// The time that the speaker is told.

@@ -14,7 +14,7 @@ mod negotiate;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use event::{Down, Effect, Event};
+pub(crate) use event::{Down, Effect, Event, PathFailure};
 pub(crate) use negotiate::{Negotiated, Terms};
 
 use std::sync::Arc;
@@ -69,6 +69,7 @@ impl Session {
         self.state = match (self.state, event) {
             (State::Closed, _) => State::Closed,
             (_, Event::Stop(notification)) => close(Down::stopped(notification), effects),
+            (_, Event::PathFailed(failure)) => close(Down::path_failed(failure), effects),
             (_, Event::TransportClosed(reason)) => close(Down::Transport(reason), effects),
             (_, Event::Malformed(error)) => refuse(error, effects),
             (_, Event::Message(Message::Notification(received), _)) => {
@@ -163,7 +164,7 @@ impl Session {
 }
 
 fn close(down: Down, effects: &mut Vec<Effect>) -> State {
-    if let Down::Sent { notification, .. } = &down {
+    if let Some(notification) = down.notification_to_send() {
         effects.push(Effect::Send(Message::Notification(notification.clone())));
     }
     effects.push(Effect::Down(down));

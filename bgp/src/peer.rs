@@ -35,8 +35,9 @@ use collision::Identity;
 use helper::Helper;
 use slot::{Role, Slots};
 
+use crate::bfd;
 use crate::config::{GracefulRestartConfig, NeighborConfig};
-use crate::fsm::{Event, Negotiated, State, Terms};
+use crate::fsm::{Event, Negotiated, PathFailure, State, Terms};
 use crate::speaker::{ConnectionId, SessionEventKind};
 use crate::status::SessionState;
 use crate::wire::{DecodeError, Family, Message, Notification};
@@ -63,6 +64,8 @@ pub(crate) struct Peer {
     backoff: Backoff,
     helper: Helper,
     record: Record,
+    /// What BFD told last, if it watches the way.
+    bfd: Option<bfd::State>,
     jitter: Jitter,
 }
 
@@ -72,6 +75,7 @@ impl Peer {
         let retry_at = (!config.passive).then_some(now);
         Self {
             backoff: Backoff::new(dial_pause_max(&config)),
+            bfd: config.bfd.map(|_| bfd::State::Down),
             config,
             terms,
             limits: None,
@@ -111,9 +115,33 @@ impl Peer {
         if is_waiting && self.config.passive != config.passive {
             self.phase = Phase::Active { retry_at: (!config.passive).then_some(now) };
         }
+        self.bfd = config.bfd.map(|_| self.bfd.unwrap_or(bfd::State::Down));
         self.config = config;
         self.terms = terms;
         self.limits = limits;
+    }
+
+    /// BFD tells of the way to the neighbor. That one side holds it down on purpose says nothing of the way, nor does
+    /// one that never came up (RFC 5882 sections 3.2 and 4.1).
+    pub(crate) fn bfd_changed(&mut self, turn: &mut Turn<'_>, change: bfd::Change) {
+        self.bfd = self.config.bfd.map(|_| change.to);
+        let is_failure = (change.from, change.to) == (bfd::State::Up, bfd::State::Down);
+        if !is_failure || change.is_neighbor_admin_down || self.config.bfd.is_none() {
+            return;
+        }
+        let failure = PathFailure {
+            reason: change.diagnostic.to_string(),
+            is_peer_independent: change.is_neighbor_independent,
+        };
+        for role in Role::ALL {
+            self.drive(turn, role, Event::PathFailed(failure.clone()));
+        }
+        self.note(turn.now);
+    }
+
+    /// What BFD told last, if it watches the way.
+    pub(crate) fn bfd(&self) -> Option<bfd::State> {
+        self.bfd
     }
 
     /// Our dial succeeded.

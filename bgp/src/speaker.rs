@@ -29,6 +29,7 @@ use std::time::{Duration, Instant};
 
 use restart::Restart;
 
+use crate::bfd::{SessionKey, Timers};
 use crate::config::{ConfigErrors, GracefulRestartConfig, SpeakerConfig};
 use crate::fib::Fib;
 use crate::peer::{Jitter, Peer};
@@ -123,6 +124,9 @@ impl Speaker {
                 });
             }
             Input::Congested { connection, is_congested } => self.set_congested(connection, is_congested),
+            Input::BfdChanged { neighbor, change } => {
+                self.with_peer(now, neighbor, outputs, |peer, turn| peer.bfd_changed(turn, change));
+            }
             Input::DeadlinePassed => self.deadline_passed(now, outputs),
         }
         self.finish_turn(now, outputs);
@@ -135,6 +139,11 @@ impl Speaker {
         }
         let peers = self.peers.values().filter_map(Peer::next_deadline);
         peers.chain(self.restart.next_deadline()).chain(self.decide_at).min()
+    }
+
+    /// The BFD sessions that the neighbors want; their changes come back as [`Input::BfdChanged`].
+    pub fn bfd_sessions(&self) -> BTreeMap<SessionKey, Timers> {
+        self.config.bfd_sessions()
     }
 
     /// Whether [`Input::Stop`] was handled: nothing comes any more.

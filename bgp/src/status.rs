@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
+use crate::bfd;
 use crate::fib::FibNextHop;
 use crate::wire::{Community, ExtendedCommunity, Family, LargeCommunity, Origin, RouterId};
 
@@ -81,6 +82,8 @@ pub struct NeighborStatus {
     pub session: Option<SessionStatus>,
     /// Prefix counts; the families in use, or those offered while there is no session.
     pub families: Vec<FamilyStatus>,
+    /// What BFD says of the way, if it watches it.
+    pub bfd: Option<bfd::State>,
     /// How often an established session ended.
     pub flaps: u64,
     /// How often we dialed in vain since the last session.

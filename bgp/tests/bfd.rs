@@ -69,7 +69,7 @@ impl Speaker {
         let mut last = BTreeMap::new();
         let wait = async {
             while !keys.iter().all(|key| last.get(key).is_some_and(|change: &Change| change.to == state)) {
-                last.extend(self.changes.take().await);
+                last.extend(self.changes.take().await.unwrap());
             }
         };
         assert!(

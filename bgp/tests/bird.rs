@@ -5,8 +5,8 @@
 
 mod lab;
 
-use bgp::config::{NeighborConfig, SpeakerConfig};
-use bgp::speaker::{RestartMode, Stop};
+use bgp::config::{BfdConfig, NeighborConfig, SpeakerConfig};
+use bgp::speaker::{RestartMode, SessionEvent, SessionEventKind, Stop};
 use bgp::wire::Family;
 use lab::bird::Bird;
 use lab::{Router, isolated, network};
@@ -99,5 +99,58 @@ fn we_restart_and_bird_helps() {
         bird.until("show route fd01::/64", &["Network not found"]).await;
         bird.until("show route 10.1.0.0/24", &["via 10.0.0.1 on there"]).await;
         assert!(!bird.log().contains("Error"), "{}", bird.log());
+    });
+}
+
+/// The same BIRD with BFD for the session.
+fn config_with_bfd() -> String {
+    let bfd = "protocol bfd { interface \"there\" { interval 50 ms; multiplier 3; }; }\n";
+    format!("{bfd}{}", CONFIG.replace("graceful restart on;", "graceful restart on; bfd graceful;"))
+}
+
+fn watched() -> SpeakerConfig {
+    let mut config = config();
+    let times = BfdConfig { transmit_interval_millis: 50, receive_interval_millis: 50, detect_multiplier: 3 };
+    config.neighbors[0].bfd = Some(times);
+    config
+}
+
+async fn watched_session(restart: RestartMode, bird: &Bird) -> Router {
+    let mut router = Router::start(watched(), restart, "10.0.0.1").await;
+    router.originate(&["10.1.0.0/24", "fd01::/64"]).await;
+    router.until_established().await;
+    router.until("routes of BIRD", |router| router.table.len() == 2).await;
+    bird.until("show bfd sessions", &["Up"]).await;
+    bird.until("show protocols all tortie", &["Established"]).await;
+    router
+}
+
+#[test]
+fn a_dead_neighbor_is_left_long_before_the_hold_time() {
+    isolated(&[], || async {
+        let mut bird = Bird::start("bfd-dead", &config_with_bfd());
+        let mut router = watched_session(RestartMode::Fresh, &bird).await;
+        // Frozen, not killed: its kernel answers TCP, and only silence tells.
+        bird.freeze();
+        router.until("the loss", |router| !router.is_established()).await;
+        let is_told = |event: &SessionEvent| matches!(&event.kind, SessionEventKind::Down { reason, .. } if reason == "BFD: control detection time expired");
+        assert!(router.events.iter().any(is_told), "{:?}", router.events);
+    });
+}
+
+#[test]
+fn a_planned_restart_is_no_failure_for_bfd() {
+    isolated(&[], || async {
+        let bird = Bird::start("bfd-planned", &config_with_bfd());
+        let router = watched_session(RestartMode::Fresh, &bird).await;
+        bird.until("show route protocol tortie", &["10.1.0.0/24", "fd01::/64"]).await;
+        router.stop(Stop::Silent).await;
+        bird.until("show protocols all tortie", &["Neighbor graceful restart active"]).await;
+        let kept = bird.ask("show route protocol tortie");
+        assert!(kept.contains("10.1.0.0/24") && kept.contains("fd01::/64"), "BIRD keeps them: {kept}");
+        let restart = RestartMode::Restarting { preserved_families: Family::ALL.to_vec() };
+        let mut router = watched_session(restart, &bird).await;
+        router.until("the end of the restart", |router| router.is_synced).await;
+        assert_eq!(router.withdrawals, [], "no route went, not for a moment");
     });
 }

@@ -7,9 +7,13 @@ use crate::{
     table::{Align, table},
 };
 
-/// Every session, one row for each family.
+/// Where the state of BFD stands: beside the state of the session that it may end.
+const BFD_COLUMN: usize = 5;
+
+/// Every session, one row for each family; the state of BFD where it watches the way of some peer.
 pub fn peers(peers: &[PeerStatus]) -> String {
-    let columns = [
+    let is_watched = peers.iter().any(|peer| peer.bfd.is_some());
+    let mut columns = vec![
         ("PEER", Align::Left),
         ("ADDRESS", Align::Left),
         ("AS", Align::Right),
@@ -21,20 +25,25 @@ pub fn peers(peers: &[PeerStatus]) -> String {
         ("ADVERTISED", Align::Right),
         ("LAST ERROR", Align::Left),
     ];
-    table(&columns, peers.iter().flat_map(peer_rows).collect(), "No BGP peers are configured for this node.")
+    if is_watched {
+        columns.insert(BFD_COLUMN, ("BFD", Align::Left));
+    }
+    let rows = peers.iter().flat_map(|peer| peer_rows(peer, is_watched)).collect();
+    table(&columns, rows, "No BGP peers are configured for this node.")
 }
 
 /// The peer's columns stand in its first row alone.
-fn peer_rows(peer: &PeerStatus) -> Vec<Vec<String>> {
-    let head = || {
-        vec![
-            peer.name.clone(),
-            peer.address.clone(),
-            peer.asn.to_string(),
-            peer.state.clone(),
-            human(peer.since_secs),
-        ]
-    };
+fn peer_rows(peer: &PeerStatus, is_watched: bool) -> Vec<Vec<String>> {
+    let mut head = vec![
+        peer.name.clone(),
+        peer.address.clone(),
+        peer.asn.to_string(),
+        peer.state.clone(),
+        human(peer.since_secs),
+    ];
+    if is_watched {
+        head.insert(BFD_COLUMN, peer.bfd.clone().unwrap_or_else(|| "-".to_owned()));
+    }
     let counts = peer.families.iter().map(|family| {
         vec![
             family.family.clone(),
@@ -49,7 +58,7 @@ fn peer_rows(peer: &PeerStatus) -> Vec<Vec<String>> {
     }
     let rows = counts.into_iter().enumerate().map(|(index, counts)| {
         let is_first = index == 0;
-        let mut row = if is_first { head() } else { vec![String::new(); 5] };
+        let mut row = if is_first { head.clone() } else { vec![String::new(); head.len()] };
         row.extend(counts);
         row.push(if is_first { peer.last_error.clone() } else { String::new() });
         row

@@ -40,7 +40,15 @@ tor-a   10.10.1.251   64601   Established   3m20s   ipv4-unicast         12     
                                                     ipv6-unicast          3          3            2
 tor-b   10.10.1.252   64601   Active        5s      -                     -          -            -   connection refused
 ";
-    assert_eq!(bgp::peers(&[up, down]), expected);
+    assert_eq!(bgp::peers(&[up.clone(), down.clone()]), expected);
+    let watched = PeerStatus { bfd: Some("Up".into()), ..up };
+    let expected = "\
+PEER    ADDRESS          AS   STATE         SINCE   BFD   FAMILY         RECEIVED   ACCEPTED   ADVERTISED   LAST ERROR
+tor-a   10.10.1.251   64601   Established   3m20s   Up    ipv4-unicast         12         12            2
+                                                          ipv6-unicast          3          3            2
+tor-b   10.10.1.252   64601   Active        5s      -     -                     -          -            -   connection refused
+";
+    assert_eq!(bgp::peers(&[watched, down]), expected);
     assert_eq!(bgp::peers(&[]), "No BGP peers are configured for this node.\n");
 }
 

@@ -37,6 +37,7 @@ fn peer(neighbor: &NeighborStatus) -> PeerStatus {
         since_secs: neighbor.state_secs,
         families: families.collect(),
         hold_time_secs: neighbor.session.as_ref().map(|session| session.hold_time_secs),
+        bfd: neighbor.bfd.map(|state| state.to_string()),
         flaps: neighbor.flaps,
         last_error: neighbor.last_down.as_ref().map(|error| error.reason.clone()).unwrap_or_default(),
     }

@@ -110,6 +110,7 @@ fn peer_report(peer: &PeerStatus, now: Moment) -> PeerReport {
         as_number: peer.asn,
         state: peer.state.clone(),
         since: since.to_rfc3339(),
+        bfd: peer.bfd.clone(),
         last_error: peer.last_error.clone(),
     }
 }

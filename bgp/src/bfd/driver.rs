@@ -36,6 +36,7 @@ enum Command {
     Configure(BTreeMap<SessionKey, Timers>, oneshot::Sender<io::Result<()>>),
     Status(oneshot::Sender<Vec<SessionStatus>>),
     Disable(oneshot::Sender<()>),
+    End,
 }
 
 /// The thread has ended.
@@ -43,7 +44,7 @@ enum Command {
 #[error("the BFD thread has ended")]
 pub struct Ended;
 
-/// The way to the thread; it ends when the last handle is dropped.
+/// The way to the thread, which ends by [`Handle::end`] or when the last handle is dropped.
 #[derive(Clone, Debug)]
 pub struct Handle {
     commands: mpsc::Sender<Command>,
@@ -74,6 +75,14 @@ impl Handle {
     /// When the thread has ended.
     pub async fn disable(&self) -> Result<(), Ended> {
         self.ask(Command::Disable).await
+    }
+
+    /// Ends the thread without a packet more.
+    ///
+    /// # Errors
+    /// When it has ended already.
+    pub async fn end(&self) -> Result<(), Ended> {
+        self.commands.send(Command::End).await.map_err(|_| Ended)
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Ended> {

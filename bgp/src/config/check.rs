@@ -3,15 +3,19 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
-use super::{NeighborConfig, SpeakerConfig};
+use super::{BfdConfig, NeighborConfig, SpeakerConfig};
 
 /// Hold times of 1 and 2 seconds are forbidden (RFC 4271 section 4.2).
 const HOLD_TIME_SECS_MIN: u16 = 3;
 /// The restart time has 12 bits on the wire (RFC 4724 section 3).
 const RESTART_TIME_SECS_MAX: u16 = 4095;
+
+/// Shorter intervals are noise on a busy machine; longer ones are no faster than the hold timer.
+const BFD_INTERVAL_MILLIS: RangeInclusive<u32> = 10..=60_000;
 
 /// A field that cannot work, and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -120,7 +124,26 @@ impl NeighborConfig {
             let problem = "it is for external neighbors and at least 1";
             errors.push(error(&self.field("ebgp_multihop"), problem, "leave it out or correct remote_asn"));
         }
+        errors.extend(self.bfd.iter().flat_map(|bfd| self.check_bfd(*bfd)));
         if errors.is_empty() { Ok(()) } else { Err(ConfigErrors(errors)) }
+    }
+
+    fn check_bfd(&self, bfd: BfdConfig) -> Vec<ConfigError> {
+        let mut errors = Vec::new();
+        let intervals = [
+            ("bfd.transmit_interval_millis", bfd.transmit_interval_millis),
+            ("bfd.receive_interval_millis", bfd.receive_interval_millis),
+        ];
+        let is_bad = |(_, millis): &(&str, u32)| !BFD_INTERVAL_MILLIS.contains(millis);
+        for (field, millis) in intervals.into_iter().filter(is_bad) {
+            let remedy = "give 10 to 60000; 300 is usual";
+            errors.push(error(&self.field(field), format!("{millis} cannot work"), remedy));
+        }
+        if bfd.detect_multiplier == 0 {
+            let field = self.field("bfd.detect_multiplier");
+            errors.push(error(&field, "0 would end the session at once", "give at least 1; 3 is usual"));
+        }
+        errors
     }
 
     fn check_addresses(&self) -> Vec<ConfigError> {

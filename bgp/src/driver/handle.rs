@@ -2,6 +2,7 @@
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::bfd;
 use crate::config::{ConfigErrors, ConfigureReport, Originations, SpeakerConfig};
 use crate::speaker::Stop;
 use crate::status::{RouteStatus, SpeakerStatus};
@@ -22,6 +23,7 @@ pub(super) enum Command {
 #[derive(Clone, Debug)]
 pub struct Handle {
     commands: mpsc::Sender<Command>,
+    bfd: bfd::driver::Handle,
 }
 
 /// The speaker has stopped and answers no more.
@@ -41,8 +43,8 @@ pub enum ConfigureError {
 }
 
 impl Handle {
-    pub(super) fn new(commands: mpsc::Sender<Command>) -> Self {
-        Self { commands }
+    pub(super) fn new(commands: mpsc::Sender<Command>, bfd: bfd::driver::Handle) -> Self {
+        Self { commands, bfd }
     }
 
     /// Gives the speaker its whole desired configuration; says what changed and which sessions had to reset for it.
@@ -85,11 +87,21 @@ impl Handle {
         self.ask(Command::Routes).await
     }
 
-    /// Stops the speaker; returns when all connections are closed.
+    /// All BFD sessions.
+    ///
+    /// # Errors
+    /// The speaker has stopped.
+    pub async fn bfd(&self) -> Result<Vec<bfd::SessionStatus>, Stopped> {
+        self.bfd.status().await.map_err(|_| Stopped)
+    }
+
+    /// Stops the speaker; returns when all connections are closed. BFD's neighbors are told before, so that a planned
+    /// stop is no failure of the way and graceful restart does its work (RFC 5882 section 4.3).
     ///
     /// # Errors
     /// It has stopped already.
     pub async fn stop(&self, stop: Stop) -> Result<(), Stopped> {
+        self.bfd.disable().await.map_err(|_| Stopped)?;
         self.ask(|reply| Command::Stop(stop, reply)).await
     }
 

@@ -17,6 +17,7 @@ use super::dial::{self, DIALS_MAX};
 use super::fib_queue::{FibEvent, FibQueue};
 use super::handle::Command;
 use super::outbox::{Outbox, Put};
+use super::watch::Watch;
 use super::{ARRIVAL_QUEUE_LEN, DriverError, listener, now, socket_options};
 use crate::config::{ConfigErrors, ConfigureReport};
 use crate::speaker::{ConnectionId, Dial, Input, Output, SessionEvent, Speaker, Stop};
@@ -62,6 +63,7 @@ pub(super) struct Driver {
     stopping: Option<oneshot::Sender<()>>,
     fib: FibQueue,
     events: mpsc::Sender<SessionEvent>,
+    bfd: Watch,
     tasks: JoinSet<()>,
     arrivals: mpsc::Sender<Arrival>,
     arrival_queue: mpsc::Receiver<Arrival>,
@@ -72,6 +74,7 @@ pub(super) struct Driver {
 impl Driver {
     pub(super) fn new(
         speaker: Speaker,
+        bfd: Watch,
         fib: mpsc::Sender<FibEvent>,
         events: mpsc::Sender<SessionEvent>,
     ) -> Self {
@@ -86,6 +89,7 @@ impl Driver {
             configuring: None,
             stopping: None,
             fib: FibQueue::new(fib),
+            bfd,
             events,
             tasks: JoinSet::new(),
             arrivals,
@@ -106,6 +110,8 @@ impl Driver {
         for listener in listeners {
             self.tasks.spawn(listener::run(listener, self.arrivals.clone(), self.ending.clone()));
         }
+        self.bfd.spawn(&mut self.tasks, &self.arrivals);
+        self.bfd.set(self.speaker.bfd_sessions());
         self.give(Input::DeadlinePassed);
         while !self.speaker.is_stopped() {
             self.turn(&mut commands).await?;
@@ -210,6 +216,7 @@ impl Driver {
             Output::Fib(change) => self.fib.push(change),
             Output::FibSynced => self.fib.push_synced(),
             Output::Configured(result) => {
+                self.bfd.set(self.speaker.bfd_sessions());
                 if let Some(reply) = self.configuring.take() {
                     let _ = reply.send(result);
                 }
@@ -346,6 +353,7 @@ impl Driver {
         self.connections.clear();
         // Tasks that wait to tell us something need not wait any longer.
         self.arrival_queue.close();
+        self.bfd.end().await;
         while let Some(result) = self.tasks.join_next().await {
             joined(result)?;
         }

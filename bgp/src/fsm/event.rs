@@ -19,6 +19,17 @@ pub(crate) enum Event {
     DeadlinePassed,
     /// We want no more of it; the peer is told why.
     Stop(Notification),
+    /// BFD says that packets do not reach the peer any more.
+    PathFailed(PathFailure),
+}
+
+/// What BFD says of a way that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PathFailure {
+    /// Why, in words.
+    pub(crate) reason: String,
+    /// Whether the peer's BFD outlives its control plane: then it is no restart of the peer (RFC 5882 section 4.3).
+    pub(crate) is_peer_independent: bool,
 }
 
 /// What must be done for a connection.
@@ -52,9 +63,23 @@ pub(crate) enum Down {
     Received(Notification),
     /// The connection closed without a word.
     Transport(String),
+    /// BFD ended it; we sent a NOTIFICATION that may not have arrived.
+    PathFailed(PathFailure, Notification),
 }
 
 impl Down {
+    pub(super) fn path_failed(failure: PathFailure) -> Self {
+        Self::PathFailed(failure, Notification::bfd_down())
+    }
+
+    /// What the peer is to be told.
+    pub(super) fn notification_to_send(&self) -> Option<&Notification> {
+        match self {
+            Self::Sent { notification, .. } | Self::PathFailed(_, notification) => Some(notification),
+            Self::Received(_) | Self::Transport(_) => None,
+        }
+    }
+
     pub(super) fn stopped(notification: Notification) -> Self {
         let reason = notification.to_string();
         Self::Sent { notification, reason }
@@ -63,7 +88,9 @@ impl Down {
     /// The NOTIFICATION of either side, if there was one.
     pub(crate) fn notification(&self) -> Option<&Notification> {
         match self {
-            Self::Sent { notification, .. } | Self::Received(notification) => Some(notification),
+            Self::Sent { notification, .. }
+            | Self::Received(notification)
+            | Self::PathFailed(_, notification) => Some(notification),
             Self::Transport(_) => None,
         }
     }
@@ -77,6 +104,7 @@ impl Down {
             Self::Sent { notification, reason } => format!("we sent {notification}: {reason}"),
             Self::Received(notification) => format!("the peer sent {notification}"),
             Self::Transport(reason) => format!("the connection ended: {reason}"),
+            Self::PathFailed(failure, _) => format!("BFD: {}", failure.reason),
         }
     }
 }

@@ -63,11 +63,12 @@ fn words(effects: &[Effect]) -> String {
         Effect::Down(Down::Sent { .. }) => "down".to_owned(),
         Effect::Down(Down::Received(_)) => "down by peer".to_owned(),
         Effect::Down(Down::Transport(_)) => "down by transport".to_owned(),
+        Effect::Down(Down::PathFailed(..)) => "down by BFD".to_owned(),
     };
     effects.iter().map(word).collect::<Vec<_>>().join(", ")
 }
 
-fn events(now: Instant) -> [(&'static str, Event); 10] {
+fn events(now: Instant) -> [(&'static str, Event); 11] {
     let message = |message| Event::Message(message, now);
     let malformed = DecodeError { notification: Notification::bad_message_length(5), reason: String::new() };
     [
@@ -84,6 +85,7 @@ fn events(now: Instant) -> [(&'static str, Event); 10] {
         ("transport closed", Event::TransportClosed("reset".to_owned())),
         ("deadline", Event::DeadlinePassed),
         ("stop", Event::Stop(Notification::configuration_change())),
+        ("path failed", Event::PathFailed(PathFailure { reason: String::new(), is_peer_independent: false })),
     ]
 }
 
@@ -91,7 +93,7 @@ fn events(now: Instant) -> [(&'static str, Event); 10] {
 fn the_whole_transition_table() {
     use State::{Closed, Established, OpenConfirm, OpenSent};
     // For each event in the order of `events`: (next state, effects).
-    let table: [(State, [(State, &str); 10]); 4] = [
+    let table: [(State, [(State, &str); 11]); 4] = [
         (
             OpenSent,
             [
@@ -105,6 +107,7 @@ fn the_whole_transition_table() {
                 (Closed, "down by transport"),
                 (Closed, "notify 4/0, down"),
                 (Closed, "notify 6/6, down"),
+                (Closed, "notify 6/10, down by BFD"),
             ],
         ),
         (
@@ -120,6 +123,7 @@ fn the_whole_transition_table() {
                 (Closed, "down by transport"),
                 (Closed, "notify 4/0, down"),
                 (Closed, "notify 6/6, down"),
+                (Closed, "notify 6/10, down by BFD"),
             ],
         ),
         (
@@ -135,9 +139,10 @@ fn the_whole_transition_table() {
                 (Closed, "down by transport"),
                 (Closed, "notify 4/0, down"),
                 (Closed, "notify 6/6, down"),
+                (Closed, "notify 6/10, down by BFD"),
             ],
         ),
-        (Closed, [(Closed, ""); 10]),
+        (Closed, [(Closed, ""); 11]),
     ];
     for (state, row) in table {
         for (index, (next, expected)) in row.into_iter().enumerate() {

@@ -63,7 +63,8 @@ impl Helper {
         Loss {
             retained: families.into_iter().collect(),
             drop_stale: !keeps_stale,
-            is_silent: down.notification().is_some_and(is_hold_timer_expired),
+            is_silent: matches!(down, Down::PathFailed(..))
+                || down.notification().is_some_and(is_hold_timer_expired),
         }
     }
 
@@ -120,11 +121,15 @@ fn is_hold_timer_expired(notification: &Notification) -> bool {
     notification.code == HOLD_TIMER_EXPIRED
 }
 
-/// A closed connection is a restart; a NOTIFICATION only if both sides agreed on it, and never a Hard Reset.
+/// A closed connection is a restart; a NOTIFICATION only if both sides agreed on it, and never a Hard Reset or one
+/// that says that the way failed (RFC 9384). A way that fails together with the peer's control plane may be a restart.
 fn is_restart(terms: &Negotiated, down: &Down) -> bool {
-    match down.notification() {
-        None => true,
-        Some(notification) => terms.notification_restart && !notification.is_hard_reset(),
+    match down {
+        Down::Transport(_) => true,
+        Down::PathFailed(failure, _) => !failure.is_peer_independent,
+        Down::Sent { notification, .. } | Down::Received(notification) => {
+            terms.notification_restart && !notification.is_hard_reset() && !notification.is_bfd_down()
+        }
     }
 }
 

@@ -250,7 +250,7 @@ impl Peer {
 fn is_error(down: &Down) -> bool {
     const CEASE: u8 = 6;
     match down {
-        Down::Transport(_) => false,
+        Down::Transport(_) | Down::PathFailed(..) => false,
         Down::Sent { notification, .. } => notification.code != CEASE,
         Down::Received(notification) => !notification.is_collision() && !notification.is_version_error(),
     }

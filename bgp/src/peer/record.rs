@@ -47,7 +47,7 @@ impl Record {
     pub(super) fn note_down(&mut self, now: Instant, down: &Down, was_established: bool) {
         let error = Error { reason: down.reason(), at: now };
         match down {
-            Down::Sent { .. } => self.sent = Some(error.clone()),
+            Down::Sent { .. } | Down::PathFailed(..) => self.sent = Some(error.clone()),
             Down::Received(_) => self.received = Some(error.clone()),
             Down::Transport(_) => {}
         }

@@ -238,3 +238,35 @@ fn a_silent_stop_says_nothing() {
     stage.reach(SessionState::Established);
     assert_eq!(stage.act(Peer::stop_silently), "close");
 }
+
+#[test]
+fn bfd_ends_a_session_only_when_the_way_failed() {
+    use bfd::State::{AdminDown, Down, Init, Up};
+    // (why, from, to, the neighbor's administrator, whether the session ends)
+    let cases = [
+        ("the way failed", Up, Down, false, true),
+        ("the neighbor's administrator", Up, Down, true, false),
+        ("ours", Up, AdminDown, false, false),
+        ("it never came up", Init, Down, false, false),
+        ("it comes up", Init, Up, false, false),
+    ];
+    for (why, from, to, is_neighbor_admin_down, ends) in cases {
+        for is_watched in [true, false] {
+            let mut stage = Stage::new(false);
+            let bfd = is_watched.then(crate::config::BfdConfig::default);
+            stage.peer.config = Arc::new(NeighborConfig { bfd, ..(*stage.peer.config).clone() });
+            stage.reach(SessionState::Established);
+            let change = bfd::Change {
+                from,
+                to,
+                diagnostic: bfd::Diagnostic::TIME_EXPIRED,
+                is_neighbor_admin_down,
+                is_neighbor_independent: false,
+            };
+            let done = stage.act(|peer, turn| peer.bfd_changed(turn, change));
+            let expected = if ends && is_watched { "send, close, lost" } else { "" };
+            assert_eq!(done, expected, "{why}, watched: {is_watched}");
+            assert_eq!(stage.peer.bfd(), is_watched.then_some(to), "{why}");
+        }
+    }
+}

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
+use crate::bfd::Change;
 use crate::config::{ConfigErrors, ConfigureReport, Origination, SpeakerConfig};
 use crate::fib::RouteChange;
 use crate::wire::{AttributeFault, DecodeError, Family, Message, SessionContext};
@@ -104,6 +105,13 @@ pub enum Input {
         connection: ConnectionId,
         /// Whether it is full.
         is_congested: bool,
+    },
+    /// BFD tells of the way to a neighbor.
+    BfdChanged {
+        /// The neighbor's address.
+        neighbor: IpAddr,
+        /// What changed.
+        change: Change,
     },
     /// [`next_deadline`](super::Speaker::next_deadline) has passed.
     DeadlinePassed,

@@ -62,6 +62,7 @@ impl Speaker {
             state_secs: now.saturating_duration_since(record.since()).as_secs(),
             families: families.iter().map(|family| self.family_status(address, *family)).collect(),
             session: session.map(|(terms, local)| session_status(terms, local)),
+            bfd: peer.bfd(),
             flaps: record.flaps(),
             dials_failed: peer.dials_failed(),
             last_error_sent: record.last_error_sent(now),

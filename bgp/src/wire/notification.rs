@@ -30,6 +30,7 @@ const SEND_HOLD_TIMER: u8 = 8;
 const CEASE_ADMIN_SHUTDOWN: u8 = 2;
 const CEASE_ADMIN_RESET: u8 = 4;
 const CEASE_HARD_RESET: u8 = 9;
+const CEASE_BFD_DOWN: u8 = 10;
 
 /// The length of a shutdown text is one octet on the wire (RFC 9003 section 2).
 const SHUTDOWN_TEXT_LEN_MAX: usize = 255;
@@ -187,7 +188,7 @@ impl Notification {
 
     /// 6/10: BFD says that forwarding to the peer failed (RFC 9384).
     pub fn bfd_down() -> Self {
-        Self::new(CEASE, 10)
+        Self::new(CEASE, CEASE_BFD_DOWN)
     }
 
     /// 7/1: a ROUTE-REFRESH of the wrong length, which is sent back (RFC 7313 section 5).
@@ -203,6 +204,11 @@ impl Notification {
     /// Whether routes must not be kept although the sender knows RFC 8538.
     pub fn is_hard_reset(&self) -> bool {
         (self.code, self.subcode) == (CEASE, CEASE_HARD_RESET)
+    }
+
+    /// Whether BFD lost the way (RFC 9384).
+    pub fn is_bfd_down(&self) -> bool {
+        (self.code, self.subcode) == (CEASE, CEASE_BFD_DOWN)
     }
 
     /// The reason that a Hard Reset carries. One in another is none: it would only nest without end.

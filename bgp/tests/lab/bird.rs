@@ -84,6 +84,12 @@ impl Bird {
         }
     }
 
+    /// Stops it in the middle of what it does; its sockets stay.
+    pub(crate) fn freeze(&mut self) {
+        let daemon = self.daemon.as_ref().expect("it runs");
+        run("kill", &["-STOP", &daemon.id().to_string()]);
+    }
+
     fn socket(&self) -> PathBuf {
         self.dir.join("bird.ctl")
     }

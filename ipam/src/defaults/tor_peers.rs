@@ -72,6 +72,7 @@ impl Lines {
             port: 179,
             hold_time_seconds: None,
             passive: false,
+            bfd: None,
         };
         self.peers.push(BGPPeer::new(&name, spec));
         Ok(())

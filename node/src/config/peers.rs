@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use api::{BGPPeerSpec, selector::Selector};
-use bgp::config::{ExportPolicy, NeighborConfig};
+use bgp::config::{BfdConfig, ExportPolicy, NeighborConfig};
 
 use super::{ClusterView, NodeFacts, Problem, families};
 
@@ -56,6 +56,11 @@ fn neighbor(name: &str, spec: &BGPPeerSpec, node: &NodeFacts) -> Result<Option<N
     neighbor.port = spec.port;
     neighbor.hold_time_secs = spec.hold_time_seconds;
     neighbor.passive = spec.passive;
+    neighbor.bfd = spec.bfd.map(|bfd| BfdConfig {
+        transmit_interval_millis: bfd.transmit_interval_millis,
+        receive_interval_millis: bfd.receive_interval_millis,
+        detect_multiplier: bfd.detect_multiplier,
+    });
     neighbor.families = families(&node.addresses);
     neighbor.next_hop_ipv4 = node.addresses.ipv4.as_ref().map(|chosen| chosen.address);
     neighbor.next_hop_ipv6 = node.addresses.ipv6.as_ref().map(|chosen| chosen.address);

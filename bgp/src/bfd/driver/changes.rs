@@ -2,6 +2,7 @@
 //! and never misses that a session went down.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
@@ -21,20 +22,30 @@ struct Pending {
 pub struct Changes {
     pending: Mutex<BTreeMap<SessionKey, Pending>>,
     added: Notify,
+    is_closed: AtomicBool,
 }
 
 impl Changes {
     /// Waits for changes and takes them, in order for each session. What lies between a session's first fall and its
-    /// last change is left out. Cancel-safe: what is not taken stays.
-    pub async fn take(&self) -> Vec<(SessionKey, Change)> {
+    /// last change is left out; `None` once nobody adds any more. Cancel-safe: what is not taken stays.
+    pub async fn take(&self) -> Option<Vec<(SessionKey, Change)>> {
         loop {
             let added = self.added.notified();
             let taken = std::mem::take(&mut *self.pending.lock().unwrap_or_else(PoisonError::into_inner));
             if !taken.is_empty() {
-                return taken.into_iter().flat_map(in_order).collect();
+                return Some(taken.into_iter().flat_map(in_order).collect());
+            }
+            if self.is_closed.load(Ordering::Acquire) {
+                return None;
             }
             added.await;
         }
+    }
+
+    /// Nobody adds any more.
+    pub(crate) fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+        self.added.notify_one();
     }
 
     pub(super) fn add(&self, key: SessionKey, change: Change) {
@@ -88,7 +99,13 @@ mod tests {
             for (from, to) in added {
                 changes.add(key.clone(), change(from, to));
             }
-            let taken: Vec<_> = changes.take().await.into_iter().map(|(_, it)| (it.from, it.to)).collect();
+            let taken: Vec<_> = changes
+                .take()
+                .await
+                .unwrap_or_default()
+                .into_iter()
+                .map(|(_, it)| (it.from, it.to))
+                .collect();
             assert_eq!(taken, expected, "{why}");
         }
     }

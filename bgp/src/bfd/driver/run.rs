@@ -57,8 +57,8 @@ impl Driver {
                 Some(datagram) = self.datagram_queue.recv() => self.on_datagram(&datagram),
                 () = until(deadline) => self.give(&Input::DeadlinePassed),
                 command = commands.recv() => match command {
+                    Some(Command::End) | None => break,
                     Some(command) => self.obey(command),
-                    None => break,
                 },
             }
             self.end_disabling();
@@ -80,6 +80,8 @@ impl Driver {
                 self.give(&Input::Disable);
                 self.disabling = Some((answer, now() + DISABLE_TIME_MAX));
             }
+            // The loop has seen to it.
+            Command::End => {}
         }
     }
 

@@ -8,12 +8,17 @@ fn origin() -> Instant {
     Instant::now()
 }
 
+fn timers() -> Timers {
+    let interval = Duration::from_millis(300);
+    Timers { min_transmit: interval, min_receive: interval, multiplier: NonZeroU8::new(3).expect("not zero") }
+}
+
 fn key(last: u8) -> SessionKey {
     SessionKey { remote: Ipv4Addr::new(192, 0, 2, last).into(), local: None, scope: 0, is_multihop: false }
 }
 
 fn desired(keys: &[SessionKey]) -> BTreeMap<SessionKey, Timers> {
-    keys.iter().map(|key| (key.clone(), Timers::default())).collect()
+    keys.iter().map(|key| (key.clone(), timers())).collect()
 }
 
 fn packet(state: State, yours: Option<NonZeroU32>) -> [u8; super::super::packet::PACKET_BYTES] {

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::fsm::PathFailure;
 use crate::fsm::Terms;
 use crate::wire::{Capability, GracefulFamily, GracefulRestart, Notification, Open, RouterId};
 
@@ -45,6 +46,26 @@ fn sent(notification: Notification) -> Down {
     Down::Sent { notification, reason: String::new() }
 }
 
+fn path_failed(is_peer_independent: bool) -> Down {
+    let failure = PathFailure { reason: "control detection time expired".to_owned(), is_peer_independent };
+    Down::PathFailed(failure, Notification::bfd_down())
+}
+
+#[test]
+fn whoever_is_silent_is_used_only_where_no_other_is_left() {
+    let promise: Option<Promise<'_>> = Some((30, true, &[(V4, true)]));
+    // (why, how it ended, whether the neighbor was silent)
+    let cases = [
+        ("BFD heard nothing", path_failed(false), true),
+        ("nothing came for the hold time", sent(Notification::hold_timer_expired()), true),
+        ("a restart", Down::Transport("reset".to_owned()), false),
+    ];
+    for (why, down, is_silent) in cases {
+        let loss = Helper::None.on_loss(start(), (&terms(promise), &down), Some(&LIMITS));
+        assert_eq!(loss.is_silent, is_silent, "{why}");
+    }
+}
+
 #[test]
 fn what_stays_when_a_session_ends() {
     let both: &[(Family, bool)] = &[(V4, true), (V6, true)];
@@ -87,6 +108,15 @@ fn what_stays_when_a_session_ends() {
             vec![],
             0,
         ),
+        (
+            "BFD of the peer, with N",
+            Some((30, true, both)),
+            Down::Received(Notification::bfd_down()),
+            vec![],
+            0,
+        ),
+        ("BFD that may have restarted too", Some((30, false, both)), path_failed(false), vec![V4, V6], 30),
+        ("BFD that outlives a restart", Some((30, true, both)), path_failed(true), vec![], 0),
     ];
     for (why, promise, down, retained, secs) in cases {
         let (now, mut helper) = (start(), Helper::None);
