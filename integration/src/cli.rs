@@ -19,6 +19,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::kubeadm::{self, ProxyMode};
 use crate::lab::topology::{ApiKind, RouterKind, Shape};
 use crate::lab::{directory, hold};
 use crate::probe::{Protocol, TIMEOUT_MILLIS, client, server, traffic};
@@ -125,6 +126,12 @@ enum Command {
     /// Sends traffic and counts.
     #[command(hide = true)]
     Traffic(traffic::Traffic),
+    /// Is a machine of a kubeadm cluster.
+    #[command(hide = true)]
+    Machine(kubeadm::machine::Machine),
+    /// Keeps the namespaces of a pod.
+    #[command(hide = true)]
+    Pause,
     /// Removes a directory once stdin ends.
     #[command(hide = true)]
     Sweep {
@@ -160,6 +167,12 @@ struct ShapeArguments {
     /// Nodes peer with each other in one AS, not with the routers.
     #[arg(long)]
     mesh: bool,
+    /// A real cluster instead: kubeadm, kubelet, containerd, kube-proxy and CoreDNS on every node. Needs root.
+    #[arg(long, conflicts_with_all = ["mesh", "api"])]
+    kubeadm: bool,
+    /// How kube-proxy carries out Services, with --kubeadm.
+    #[arg(long, value_enum, default_value_t = ProxyMode::Nftables, requires = "kubeadm")]
+    proxy: ProxyMode,
     /// Hold time of all BGP sessions, in seconds.
     #[arg(long, default_value_t = 9)]
     hold_time_secs: u16,
@@ -243,6 +256,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Bench(arguments) => crate::bench::run(&arguments)?,
         Command::BenchRuntime(arguments) => crate::bench::runtime::run(&arguments)?,
         Command::Hold(arguments) => hold::hold(&arguments)?,
+        Command::Machine(arguments) => kubeadm::machine::run(&arguments)?,
+        Command::Pause => kubeadm::pause::run()?,
         Command::Sweep { path } => directory::sweep(&path)?,
         Command::Serve(arguments) => leaf_runtime()?.block_on(server::serve(arguments))?,
         Command::Ask => leaf_runtime()?.block_on(client::run())?,

@@ -75,13 +75,26 @@ pub fn kubectl(mut progress: impl FnMut(&str)) -> Result<PathBuf, KubeError> {
     build::built(&build::KUBECTL, &mut progress)
 }
 
+/// The folder with all programs of a cluster; they are built if this machine has not yet, and `progress` is told of
+/// that.
+///
+/// # Errors
+/// See [`KubeError`].
+pub fn programs(mut progress: impl FnMut(&str)) -> Result<PathBuf, KubeError> {
+    Programs::built(&mut progress)?;
+    for program in &build::OF_A_CLUSTER {
+        build::built(program, &mut progress)?;
+    }
+    let kubectl = kubectl(progress)?;
+    Ok(kubectl.parent().unwrap_or(Path::new("/")).to_owned())
+}
+
 /// Builds all programs that this machine has not built yet; `progress` is told of each.
 ///
 /// # Errors
 /// See [`KubeError`].
-pub fn build_all(mut progress: impl FnMut(&str)) -> Result<(), KubeError> {
-    Programs::built(&mut progress)?;
-    kubectl(progress).map(drop)
+pub fn build_all(progress: impl FnMut(&str)) -> Result<(), KubeError> {
+    programs(progress).map(drop)
 }
 
 /// A running kube-apiserver with its etcd; both stop when this is dropped.

@@ -29,7 +29,7 @@ mod pod;
 mod pod_status;
 mod pods;
 pub mod prober;
-mod process;
+pub(crate) mod process;
 pub mod programs;
 mod reach;
 pub mod router_config;

@@ -6,6 +6,7 @@ pub mod cli;
 pub mod gate;
 pub mod image;
 pub mod kube;
+pub mod kubeadm;
 pub mod lab;
 mod mutants;
 pub mod probe;

@@ -16,7 +16,7 @@ use crate::lab::programs::Programs;
 /// Runs a command in a pod's network; returns only when it could not be started.
 pub(super) fn exec(name: &str, pod: &str, command: &[String]) -> Result<()> {
     let pod = if pod.contains('/') { pod.to_owned() } else { format!("default/{pod}") };
-    enter(name, pod)?;
+    enter(locate(name, pod)?)?;
     let (program, arguments) = command.split_first().context("no command given")?;
     let error = Command::new(program).args(arguments).exec();
     Err(error).with_context(|| program.clone())
@@ -25,7 +25,11 @@ pub(super) fn exec(name: &str, pod: &str, command: &[String]) -> Result<()> {
 /// Opens a shell on a node; returns only when it could not be started.
 pub(super) fn shell(name: &str, node: &str) -> Result<()> {
     let programs = Programs::beside_this()?;
-    enter(name, format!("node:{node}"))?;
+    let location = locate(name, format!("node:{node}"))?;
+    if !is_ours(location.process, "pid") {
+        return machine_shell(node, location.process);
+    }
+    enter(location)?;
     let shell = std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into());
     let mut path: OsString = programs.directory().into();
     path.push(":");
@@ -38,9 +42,25 @@ pub(super) fn shell(name: &str, node: &str) -> Result<()> {
     Err(error).with_context(|| shell.to_string_lossy().into_owned())
 }
 
+/// On a machine of a kubeadm cluster processes are numbered anew, which only a new process takes part in.
+fn machine_shell(node: &str, process: u32) -> Result<()> {
+    let process = process.to_string();
+    let error = Command::new("nsenter")
+        .args([
+            "--target", &process, "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--wd=/", "--",
+        ])
+        .args(["/usr/bin/env", &format!("PATH={}", crate::kubeadm::path()), &format!("PS1={node}# ")])
+        .args(["KUBECONFIG=/etc/kubernetes/admin.conf", "/bin/sh"])
+        .exec();
+    Err(error).context("nsenter")
+}
+
+fn locate(name: &str, endpoint: String) -> Result<Location> {
+    Ok(control::ask(&directory::of(name)?, &Request::Locate { endpoint })?)
+}
+
 /// Enters the namespaces of an endpoint. This process must have one thread only.
-fn enter(name: &str, endpoint: String) -> Result<()> {
-    let location: Location = control::ask(&directory::of(name)?, &Request::Locate { endpoint })?;
+fn enter(location: Location) -> Result<()> {
     if !nix::unistd::getuid().is_root() {
         join(location.supervisor, "user", CloneFlags::CLONE_NEWUSER)?;
     }

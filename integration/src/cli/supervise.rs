@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use tokio::net::UnixListener;
 
 use super::{ApiArgument, RouterArgument, ShapeArguments};
+use crate::kubeadm::KubeadmLab;
 use crate::lab::control::SOCKET;
 use crate::lab::directory::{self, Directory};
 use crate::lab::programs::Programs;
@@ -57,6 +58,17 @@ pub(super) fn supervise(name: &str, shape: &ShapeArguments) -> Result<()> {
         let log = directory.log("lab")?;
         log_to(&log)?;
         let steps = Steps::to(io::stdout());
+        if shape.kubeadm {
+            // Not cancel-safe, and need not be: what is dropped here is removed by the sweeper of its directory.
+            let lab = tokio::select! {
+                lab = KubeadmLab::start(shape.shape(), shape.proxy, programs, directory, &steps) => lab?,
+                () = signals.come() => bail!("stopped while starting"),
+            };
+            steps.show(&kubeadm_usage(name, lab.kubeconfig(), lab.kubectl_program()));
+            close_terminal(&log)?;
+            serve(lab, &listener, &mut signals).await;
+            return Ok(());
+        }
         // Not cancel-safe, and need not be: a lab that is being built is dropped whole.
         let lab = tokio::select! {
             lab = Lab::start(shape.shape(), programs, directory, &steps) => lab?,
@@ -79,6 +91,20 @@ pub(super) fn usage(name: &str, kubeconfig: &Path) -> String {
          cargo lab probe{option} node:node-1 external:internet 80\n\
          cargo lab down{option}",
         kubeconfig.display()
+    )
+}
+
+/// What a person can do with a kubeadm cluster.
+fn kubeadm_usage(name: &str, kubeconfig: &Path, kubectl: &Path) -> String {
+    let option = if name == "lab" { String::new() } else { format!(" --name {name}") };
+    format!(
+        "export KUBECONFIG={}\n\
+         {} get nodes,pods -A -o wide\n\
+         cargo lab status{option}\n\
+         cargo lab shell{option} node-1        # then: kubectl get pods -A, ctr -n k8s.io containers ls\n\
+         cargo lab down{option}",
+        kubeconfig.display(),
+        kubectl.display()
     )
 }
 
@@ -119,5 +145,10 @@ fn words(shape: &ShapeArguments) -> Vec<String> {
     .flat_map(|(option, value)| [option.to_owned(), value])
     .collect();
     words.extend(shape.mesh.then(|| "--mesh".to_owned()));
+    if shape.kubeadm {
+        // Not the option of where objects live: the two contradict each other.
+        words.retain(|word| word != "--api" && word != api);
+        words.extend(["--kubeadm".to_owned(), "--proxy".into(), shape.proxy.word().into()]);
+    }
     words
 }

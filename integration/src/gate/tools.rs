@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use super::say;
 
 /// A program and the package that brings it.
-const TOOLS: [(&str, &str); 10] = [
+const TOOLS: [(&str, &str); 13] = [
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("bird", "bird2"),
@@ -17,6 +17,10 @@ const TOOLS: [(&str, &str); 10] = [
     ("git", "git"),
     ("jq", "jq"),
     ("unshare", "util-linux"),
+    // On the machines of a kubeadm cluster.
+    ("runc", "runc"),
+    ("xtables-nft-multi", "iptables"),
+    ("strip", "binutils"),
     // Any release does: it fetches the one that we build with.
     ("go", "golang-go"),
     ("update-ca-certificates", "ca-certificates"),

@@ -17,15 +17,53 @@ pub(super) struct Program {
     name: &'static str,
     /// Its main package.
     package: &'static str,
+    /// The folder of the `go.mod` that names it, below `integration/kube`. What Kubernetes is not built with has one of
+    /// its own, because one module has one version of each dependency.
+    module: &'static str,
+}
+
+const fn of_kubernetes(name: &'static str, package: &'static str) -> Program {
+    Program { name, package, module: "." }
 }
 
 /// The store.
-pub(super) const ETCD: Program = Program { name: "etcd", package: "go.etcd.io/etcd/server/v3" };
+pub(super) const ETCD: Program = of_kubernetes("etcd", "go.etcd.io/etcd/server/v3");
 /// The server.
 pub(super) const KUBE_APISERVER: Program =
-    Program { name: "kube-apiserver", package: "k8s.io/kubernetes/cmd/kube-apiserver" };
+    of_kubernetes("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver");
 /// The command line client.
-pub(super) const KUBECTL: Program = Program { name: "kubectl", package: "k8s.io/kubernetes/cmd/kubectl" };
+pub(super) const KUBECTL: Program = of_kubernetes("kubectl", "k8s.io/kubernetes/cmd/kubectl");
+
+/// What a whole cluster needs beside the store, the server and the client.
+pub(super) const OF_A_CLUSTER: [Program; 11] = [
+    of_kubernetes("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager"),
+    of_kubernetes("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler"),
+    of_kubernetes("kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy"),
+    of_kubernetes("kubelet", "k8s.io/kubernetes/cmd/kubelet"),
+    of_kubernetes("kubeadm", "k8s.io/kubernetes/cmd/kubeadm"),
+    Program {
+        name: "containerd",
+        package: "github.com/containerd/containerd/v2/cmd/containerd",
+        module: "containerd",
+    },
+    Program {
+        name: "containerd-shim-runc-v2",
+        package: "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
+        module: "containerd",
+    },
+    Program { name: "ctr", package: "github.com/containerd/containerd/v2/cmd/ctr", module: "containerd" },
+    Program {
+        name: "loopback",
+        package: "github.com/containernetworking/plugins/plugins/main/loopback",
+        module: "containerd",
+    },
+    Program {
+        name: "portmap",
+        package: "github.com/containernetworking/plugins/plugins/meta/portmap",
+        module: "containerd",
+    },
+    Program { name: "coredns", package: "github.com/coredns/coredns", module: "coredns" },
+];
 
 /// How much of the compiler's output goes into an error, in bytes.
 const OUTPUT_BYTES_MAX: usize = 2_000;
@@ -79,7 +117,7 @@ fn build(go: &Go, program: &Program, path: &Path) -> Result<(), KubeError> {
         .args(["build", "-trimpath", "-ldflags", &format!("-s -w {}", flags.join(" ")), "-o"])
         .arg(&part)
         .arg(program.package)
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("kube"))
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("kube").join(program.module))
         .env("CGO_ENABLED", "0")
         .env("GOFLAGS", "-mod=readonly -buildvcs=false")
         .output()?;

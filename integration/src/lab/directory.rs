@@ -126,8 +126,9 @@ pub fn is_alive(path: &Path) -> bool {
 /// The file system's.
 pub fn sweep(path: &Path) -> io::Result<()> {
     io::stdin().read_to_end(&mut Vec::new())?;
+    let swept = crate::kubeadm::sweep::sweep(path);
     fs::remove_dir_all(path)?;
     // The directory of all labs goes with the last: it is not empty before.
     let _ = path.parent().map(fs::remove_dir);
-    Ok(())
+    swept
 }

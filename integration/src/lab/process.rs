@@ -32,29 +32,29 @@ const QUEUE_MAX: usize = 1024;
 
 /// Which namespaces a process starts in; `None` is the supervisor's own.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Place {
-    pub(super) network: Option<Arc<OwnedFd>>,
-    pub(super) mount: Option<Arc<OwnedFd>>,
-    pub(super) hostname: Option<Arc<OwnedFd>>,
+pub(crate) struct Place {
+    pub(crate) network: Option<Arc<OwnedFd>>,
+    pub(crate) mount: Option<Arc<OwnedFd>>,
+    pub(crate) hostname: Option<Arc<OwnedFd>>,
 }
 
 /// A process to be started.
-pub(super) struct Launch {
-    pub(super) program: PathBuf,
-    pub(super) arguments: Vec<OsString>,
+pub(crate) struct Launch {
+    pub(crate) program: PathBuf,
+    pub(crate) arguments: Vec<OsString>,
     /// The whole environment when set, else the supervisor's.
-    pub(super) environment: Option<BTreeMap<OsString, OsString>>,
+    pub(crate) environment: Option<BTreeMap<OsString, OsString>>,
     /// Added to the environment.
     variables: Vec<(&'static str, &'static str)>,
-    pub(super) place: Place,
-    pub(super) stdin: Stdio,
-    pub(super) stdout: Stdio,
-    pub(super) stderr: Stdio,
+    pub(crate) place: Place,
+    pub(crate) stdin: Stdio,
+    pub(crate) stdout: Stdio,
+    pub(crate) stderr: Stdio,
 }
 
 impl Launch {
     /// That program without input, its output thrown away.
-    pub(super) fn new(program: impl Into<PathBuf>) -> Self {
+    pub(crate) fn new(program: impl Into<PathBuf>) -> Self {
         Self {
             program: program.into(),
             arguments: Vec::new(),
@@ -67,23 +67,23 @@ impl Launch {
         }
     }
 
-    pub(super) fn arguments<T: Into<OsString>>(mut self, arguments: impl IntoIterator<Item = T>) -> Self {
+    pub(crate) fn arguments<T: Into<OsString>>(mut self, arguments: impl IntoIterator<Item = T>) -> Self {
         self.arguments.extend(arguments.into_iter().map(Into::into));
         self
     }
 
-    pub(super) fn at(mut self, place: Place) -> Self {
+    pub(crate) fn at(mut self, place: Place) -> Self {
         self.place = place;
         self
     }
 
-    pub(super) fn with(mut self, variable: &'static str, value: &'static str) -> Self {
+    pub(crate) fn with(mut self, variable: &'static str, value: &'static str) -> Self {
         self.variables.push((variable, value));
         self
     }
 
     /// Output and errors go to that file.
-    pub(super) fn log_to(mut self, file: &std::fs::File) -> io::Result<Self> {
+    pub(crate) fn log_to(mut self, file: &std::fs::File) -> io::Result<Self> {
         self.stdout = file.try_clone()?.into();
         self.stderr = file.try_clone()?.into();
         Ok(self)
@@ -132,13 +132,13 @@ type Start = (Launch, oneshot::Sender<io::Result<Child>>);
 
 /// Hands processes to the spawner thread.
 #[derive(Clone, Debug)]
-pub(super) struct Spawner {
+pub(crate) struct Spawner {
     starts: mpsc::Sender<Option<Start>>,
 }
 
 impl Spawner {
     /// The running process; it is killed when the value is dropped.
-    pub(super) async fn spawn(&self, launch: Launch) -> io::Result<Child> {
+    pub(crate) async fn spawn(&self, launch: Launch) -> io::Result<Child> {
         let (answer, started) = oneshot::channel();
         let program = launch.program.clone();
         self.starts.send(Some((launch, answer))).await.map_err(|_| stopped())?;
@@ -151,14 +151,14 @@ impl Spawner {
 
 /// Owns the thread that is every process' parent; dropping it kills them all.
 #[derive(Debug)]
-pub(super) struct SpawnerThread {
+pub(crate) struct SpawnerThread {
     starts: mpsc::Sender<Option<Start>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl SpawnerThread {
     /// Must be called inside a tokio runtime, which will watch for the processes' ends.
-    pub(super) fn start() -> io::Result<(Self, Spawner)> {
+    pub(crate) fn start() -> io::Result<(Self, Spawner)> {
         let (starts, queue) = mpsc::channel(QUEUE_MAX);
         let runtime = Handle::current();
         let thread =

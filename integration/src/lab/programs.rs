@@ -79,14 +79,9 @@ impl Programs {
     /// # Errors
     /// When it is not installed.
     pub fn bird() -> io::Result<PathBuf> {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&path)
-            .chain(SYSTEM_DIRECTORIES.map(PathBuf::from))
-            .map(|directory| directory.join("bird"))
-            .find(|program| program.is_file())
-            .ok_or_else(|| {
-                io::Error::new(io::ErrorKind::NotFound, "no bird found: install BIRD 2, or use --router own")
-            })
+        installed("bird").map_err(|error| {
+            io::Error::new(error.kind(), "no bird found: install BIRD 2, or use --router own")
+        })
     }
 
     /// Builds all of ours into the folder of the lab binary; cargo shows its progress on stderr.
@@ -117,6 +112,19 @@ impl Programs {
         let status = command.status().await?;
         if status.success() { Ok(()) } else { Err(io::Error::other(format!("cargo build: {status}"))) }
     }
+}
+
+/// A program of the machine, also from where not every user looks.
+///
+/// # Errors
+/// When it is not installed.
+pub(crate) fn installed(name: &str) -> io::Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(SYSTEM_DIRECTORIES.map(PathBuf::from))
+        .map(|directory| directory.join(name))
+        .find(|program| program.is_file())
+        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("{name} is not installed")))
 }
 
 /// Variables in which `cargo run` tells us about our package; a cargo that we run must not see them.

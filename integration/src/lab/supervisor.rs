@@ -43,8 +43,27 @@ impl EndSignals {
     }
 }
 
+/// What a supervisor owns: it answers the command line, and can be ended.
+pub trait Served: Send + Sync + 'static {
+    /// The reply to a request, as a line of JSON.
+    fn answer(&self, request: Request) -> impl Future<Output = String> + Send;
+
+    /// Ends all of it, in order.
+    fn end(self) -> impl Future<Output = ()> + Send;
+}
+
+impl Served for Lab {
+    async fn answer(&self, request: Request) -> String {
+        carry_out(self, request).await
+    }
+
+    async fn end(self) {
+        Self::end(self).await;
+    }
+}
+
 /// Serves until a request or a signal ends the lab, ends it, and only then lets go of the asker.
-pub async fn serve(lab: Lab, listener: &UnixListener, signals: &mut EndSignals) {
+pub async fn serve<L: Served>(lab: L, listener: &UnixListener, signals: &mut EndSignals) {
     let lab = Arc::new(lab);
     let mut clients = JoinSet::new();
     let asker = loop {
@@ -71,13 +90,13 @@ pub async fn serve(lab: Lab, listener: &UnixListener, signals: &mut EndSignals) 
 }
 
 /// The connection back if it asked for the end.
-async fn answer(lab: Arc<Lab>, mut stream: UnixStream) -> Option<UnixStream> {
+async fn answer<L: Served>(lab: Arc<L>, mut stream: UnixStream) -> Option<UnixStream> {
     let mut line = String::new();
     let (reader, _) = stream.split();
     BufReader::new(reader.take(REQUEST_BYTES_MAX)).read_line(&mut line).await.ok()?;
     let reply = match serde_json::from_str(&line) {
         Ok(Request::Down) => return Some(stream),
-        Ok(request) => carry_out(&lab, request).await,
+        Ok(request) => lab.answer(request).await,
         Err(error) => text::<()>(Err(format!("request not understood: {error}"))),
     };
     let _ = stream.write_all(reply.as_bytes()).await;
@@ -101,7 +120,7 @@ async fn carry_out(lab: &Lab, request: Request) -> String {
     }
 }
 
-fn text<T: Serialize>(outcome: Result<T, String>) -> String {
+pub(crate) fn text<T: Serialize>(outcome: Result<T, String>) -> String {
     let reply = match outcome {
         Ok(value) => Reply::Value(value),
         Err(text) => Reply::Error(text),
@@ -112,7 +131,12 @@ fn text<T: Serialize>(outcome: Result<T, String>) -> String {
 fn locate(lab: &Lab, endpoint: &str) -> Result<Location, String> {
     let endpoint: Endpoint = endpoint.parse().map_err(|error| format!("{error}"))?;
     let process = lab.process_of(&endpoint).map_err(|error| error.to_string())?;
-    Ok(Location { supervisor: std::process::id(), process })
+    Ok(locate_line(process))
+}
+
+/// Where that process is, seen from here.
+pub(crate) fn locate_line(process: u32) -> Location {
+    Location { supervisor: std::process::id(), process }
 }
 
 fn status(lab: &Lab) -> Status {

@@ -71,7 +71,7 @@ impl Underlay {
         &self.programs
     }
 
-    pub(super) fn spawner(&self) -> &Spawner {
+    pub(crate) fn spawner(&self) -> &Spawner {
         &self.spawner
     }
 

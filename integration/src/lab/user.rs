@@ -12,7 +12,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{getgid, getuid};
 
 /// Set in the namespace: the user that we are outside of it.
-pub(super) const OUTER_USER: &str = "TORTIE_LAB_OUTER_USER";
+pub(crate) const OUTER_USER: &str = "TORTIE_LAB_OUTER_USER";
 
 /// Returns at once for root; otherwise does not return on success but runs the program anew.
 ///
