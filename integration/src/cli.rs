@@ -176,6 +176,9 @@ struct ShapeArguments {
     /// Hold time of all BGP sessions, in seconds.
     #[arg(long, default_value_t = 9)]
     hold_time_secs: u16,
+    /// BFD between routers and nodes, with this interval in milliseconds.
+    #[arg(long, value_name = "MILLIS", value_parser = clap::value_parser!(u16).range(10..))]
+    bfd: Option<u16>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -217,6 +220,7 @@ impl ShapeArguments {
             router,
             mesh: self.mesh,
             hold_time_secs: self.hold_time_secs,
+            bfd_interval_millis: self.bfd,
             api: match self.api {
                 ApiArgument::Embedded => ApiKind::Embedded,
                 ApiArgument::Etcd => ApiKind::Etcd,

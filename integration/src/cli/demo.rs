@@ -16,8 +16,8 @@ use crate::lab::supervisor::{EndSignals, serve};
 use crate::lab::topology::{RouterKind, Shape};
 use crate::lab::{Lab, user};
 
-/// The shortest that RFC 4271 allows: the demo shows what a failure costs without BFD, and is short.
-const HOLD_TIME_SECS: u16 = 3;
+/// A router that dies is noticed after three of them.
+const BFD_INTERVAL_MILLIS: u16 = 100;
 /// Processes are killed, nothing is negotiated: ending takes milliseconds.
 const END_LIMIT: Duration = Duration::from_secs(5);
 
@@ -60,7 +60,7 @@ async fn show(demo: &Demo, programs: Programs) -> Result<()> {
         RouterArgument::Own => RouterKind::Own,
         RouterArgument::Bird => RouterKind::Bird,
     };
-    let shape = Shape { router, hold_time_secs: HOLD_TIME_SECS, ..Shape::default() };
+    let shape = Shape { router, bfd_interval_millis: Some(BFD_INTERVAL_MILLIS), ..Shape::default() };
     // Not cancel-safe, and need not be: a lab that is being built is dropped whole.
     let lab = tokio::select! {
         lab = Lab::start(shape, programs, directory, &steps) => lab?,

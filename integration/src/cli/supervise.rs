@@ -144,6 +144,7 @@ fn words(shape: &ShapeArguments) -> Vec<String> {
     .into_iter()
     .flat_map(|(option, value)| [option.to_owned(), value])
     .collect();
+    words.extend(shape.bfd.iter().flat_map(|millis| ["--bfd".to_owned(), millis.to_string()]));
     words.extend(shape.mesh.then(|| "--mesh".to_owned()));
     if shape.kubeadm {
         // Not the option of where objects live: the two contradict each other.

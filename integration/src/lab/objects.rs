@@ -76,10 +76,11 @@ fn peers(topology: &Topology) -> impl Iterator<Item = Seed> {
     let tors = topology.routers.iter().filter(|_| !topology.shape.mesh);
     tors.filter_map(|tor| tor.rack.map(|rack| (tor, rack_name(rack)))).map(|(tor, rack)| {
         let selector = format!("{} == '{rack}'", api::names::RACK_LABEL);
-        custom::<api::BGPPeer>(json!({
-            "metadata": {"name": tor.name},
-            "spec": {"nodeSelector": selector, "peerIP": tor.address, "asNumber": tor.asn},
-        }))
+        let mut spec = json!({"nodeSelector": selector, "peerIP": tor.address, "asNumber": tor.asn});
+        if let Some(millis) = tor.bfd_interval_millis {
+            spec["bfd"] = json!({"transmitIntervalMillis": millis, "receiveIntervalMillis": millis});
+        }
+        custom::<api::BGPPeer>(json!({"metadata": {"name": tor.name}, "spec": spec}))
     })
 }
 

@@ -26,6 +26,12 @@ pub fn own(router: &Router) -> String {
             "\n[[neighbors]]\nname = \"{name}\"\naddress = \"{address}\"\nremote_asn = {asn}\n\
              next_hop_ipv6 = \"{next_hop_ipv6}\"\n"
         );
+        if let Some(millis) = router.bfd_interval_millis {
+            let _ = writeln!(
+                text,
+                "bfd = {{ transmit_interval_millis = {millis}, receive_interval_millis = {millis} }}"
+            );
+        }
     }
     text
 }
@@ -52,6 +58,12 @@ pub fn bird(router: &Router) -> String {
         }
         text.push_str("}\n");
     }
+    if let Some(millis) = router.bfd_interval_millis {
+        let _ = write!(
+            text,
+            "\nprotocol bfd {{\n  interface \"*\" {{ interval {millis} ms; multiplier 3; }};\n}}\n"
+        );
+    }
     for neighbor in &router.neighbors {
         push_bird_neighbor(&mut text, router, neighbor);
     }
@@ -63,11 +75,13 @@ fn push_bird_neighbor(text: &mut String, router: &Router, neighbor: &Neighbor) {
     // Names with a dash are not words of BIRD's language.
     let word = name.replace('-', "_");
     let hold = router.hold_time_secs;
+    // Graceful: what may be a restart of the neighbor is treated as one.
+    let bfd = router.bfd_interval_millis.map_or("", |_| "bfd graceful;\n  ");
     let _ = write!(
         text,
         "\nprotocol bgp {word} {{\n  local as {};\n  neighbor {address} as {asn};\n  hold time {hold};\n  \
          keepalive time {};\n  connect retry time 1;\n  connect delay time 1;\n  error wait time 1, 2;\n  \
-         graceful restart on;\n  graceful restart time {RESTART_TIME_SECS};\n  \
+         graceful restart on;\n  graceful restart time {RESTART_TIME_SECS};\n  {bfd}\
          ipv4 {{ import all; export all; next hop self; }};\n  \
          ipv6 {{ import all; export all; next hop address {next_hop_ipv6}; }};\n}}\n",
         router.asn,

@@ -75,6 +75,8 @@ pub struct Shape {
     pub mesh: bool,
     /// Hold time that the routers offer, in seconds; 3 at least (RFC 4271 section 4.2).
     pub hold_time_secs: u16,
+    /// Interval of BFD between routers and nodes, three of which may pass in silence, in milliseconds; none without BFD.
+    pub bfd_interval_millis: Option<u16>,
     /// Where Kubernetes objects live.
     pub api: ApiKind,
 }
@@ -88,6 +90,7 @@ impl Default for Shape {
             router: RouterKind::Own,
             mesh: false,
             hold_time_secs: 9,
+            bfd_interval_millis: None,
             api: ApiKind::Embedded,
         }
     }
@@ -214,6 +217,8 @@ pub struct Router {
     pub neighbors: Vec<Neighbor>,
     /// Hold time that it offers, in seconds.
     pub hold_time_secs: u16,
+    /// Interval of its BFD sessions, in milliseconds; none without BFD.
+    pub bfd_interval_millis: Option<u16>,
 }
 
 /// A host beyond the routers.
@@ -403,6 +408,7 @@ impl Topology {
             originate: vec![default_ipv4(), default_ipv6()],
             neighbors: spine_neighbors.collect(),
             hold_time_secs: self.shape.hold_time_secs,
+            bfd_interval_millis: self.shape.bfd_interval_millis,
         };
         let tors: Vec<Router> = self.each_tor().into_iter().map(|(rack, tor)| self.tor(rack, tor)).collect();
         self.routers.push(spine);
@@ -432,6 +438,7 @@ impl Topology {
             originate: vec![rack_net_ipv4(rack), rack_net_ipv6(rack)],
             neighbors,
             hold_time_secs: self.shape.hold_time_secs,
+            bfd_interval_millis: self.shape.bfd_interval_millis,
         }
     }
 
