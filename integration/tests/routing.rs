@@ -161,6 +161,43 @@ async fn blocks_and_defaults_are_learnt_by_both_routers_of_a_rack_and_one_is_eno
     }
 }
 
+/// The hold time alone would take longer than any of the waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_router_is_left_by_bfd_long_before_the_hold_time() {
+    for kind in ROUTERS {
+        let shape =
+            Shape { router: kind, hold_time_secs: 180, bfd_interval_millis: Some(100), ..Shape::default() };
+        let lab = start(shape, &[("near", "node-1"), ("far", "node-3")]).await;
+        let prefixes = ["default".to_owned(), "::/0".to_owned()];
+        for (name, peers) in [("node-1", ["tor-1-1", "tor-1-2"]), ("node-3", ["tor-2-1", "tor-2-2"])] {
+            await_sessions(&lab, name, &peers).await;
+            await_bfd(&lab, name).await;
+        }
+        let both = [["10.10.1.251", "10.10.1.252"], ["fd00:10:1::251", "fd00:10:1::252"]];
+        for (prefix, gateways) in prefixes.iter().zip(both) {
+            await_gateways(&lab, &node("node-1"), prefix, &gateways).await;
+        }
+        for family in [Family::Ipv4, Family::Ipv6] {
+            await_answer(&lab, &question(pod("near"), pod("far"), family)).await;
+        }
+        one_router_fails(&lab, kind, &prefixes).await;
+        let peers = lab.peers(&Endpoint::Node("node-1".into())).await.unwrap();
+        let dead = peers.iter().find(|peer| peer.name == "tor-1-1").unwrap();
+        assert!(dead.last_error.starts_with("BFD: "), "{kind:?}: {dead:?}");
+        lab.end().await;
+    }
+}
+
+/// Waits until BFD has found every peer of the node.
+async fn await_bfd(lab: &TestLab, name: &str) {
+    lab.until(&format!("BFD of {name}"), LIMIT, async || {
+        let peers = lab.peers(&Endpoint::Node(name.into())).await.ok()?;
+        (!peers.is_empty() && peers.iter().all(|peer| peer.bfd.as_deref() == Some("Up"))).then_some(())
+    })
+    .await
+    .unwrap();
+}
+
 /// What the router's own tools say of the nodes' sessions and routes.
 async fn foreign_words(lab: &TestLab, kind: RouterKind) {
     let far = blocks(lab, "node-1").await;
