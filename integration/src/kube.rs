@@ -89,12 +89,32 @@ pub fn programs(mut progress: impl FnMut(&str)) -> Result<PathBuf, KubeError> {
     Ok(kubectl.parent().unwrap_or(Path::new("/")).to_owned())
 }
 
+/// Programs that make manifests.
+#[derive(Clone, Debug)]
+pub struct Packagers {
+    /// Helm 3.
+    pub helm: PathBuf,
+    /// kustomize 5.
+    pub kustomize: PathBuf,
+}
+
+/// Where the programs that make manifests are; they are built if this machine has not yet, and `progress` is told of
+/// that.
+///
+/// # Errors
+/// See [`KubeError`].
+pub fn packagers(mut progress: impl FnMut(&str)) -> Result<Packagers, KubeError> {
+    let helm = build::built(&build::HELM, &mut progress)?;
+    Ok(Packagers { helm, kustomize: build::built(&build::KUSTOMIZE, &mut progress)? })
+}
+
 /// Builds all programs that this machine has not built yet; `progress` is told of each.
 ///
 /// # Errors
 /// See [`KubeError`].
-pub fn build_all(progress: impl FnMut(&str)) -> Result<(), KubeError> {
-    programs(progress).map(drop)
+pub fn build_all(mut progress: impl FnMut(&str)) -> Result<(), KubeError> {
+    programs(&mut progress)?;
+    packagers(progress).map(drop)
 }
 
 /// A running kube-apiserver with its etcd; both stop when this is dropped.

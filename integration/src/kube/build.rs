@@ -65,6 +65,13 @@ pub(super) const OF_A_CLUSTER: [Program; 11] = [
     Program { name: "coredns", package: "github.com/coredns/coredns", module: "coredns" },
 ];
 
+/// What makes manifests of the chart.
+pub(super) const HELM: Program =
+    Program { name: "helm", package: "helm.sh/helm/v3/cmd/helm", module: "packagers" };
+/// What makes manifests of the kustomization.
+pub(super) const KUSTOMIZE: Program =
+    Program { name: "kustomize", package: "sigs.k8s.io/kustomize/kustomize/v5", module: "packagers" };
+
 /// How much of the compiler's output goes into an error, in bytes.
 const OUTPUT_BYTES_MAX: usize = 2_000;
 

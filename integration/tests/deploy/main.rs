@@ -3,3 +3,4 @@
 #![allow(clippy::unwrap_used, reason = "a test ends at the first thing that is not as it should be")]
 
 mod manifest;
+mod packagers;
