@@ -31,6 +31,7 @@ mod go;
 mod process;
 
 pub use build::VERSION;
+pub use control_plane::AUDIT_LOG;
 
 /// Why there is no real API server.
 #[derive(Debug, thiserror::Error)]

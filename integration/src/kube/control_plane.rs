@@ -40,6 +40,12 @@ impl Programs {
     }
 }
 
+/// What the server notes of each request, in the folder of its data.
+const AUDIT_POLICY: &str = "audit-policy.json";
+
+/// Where it notes who did what and whether that was allowed: one line of JSON for each request.
+pub const AUDIT_LOG: &str = "audit.log";
+
 /// Both programs, running.
 pub(super) struct ControlPlane {
     etcd: Process,
@@ -56,6 +62,7 @@ impl ControlPlane {
         let [store, peer, secure] = free_ports()?;
         let token = token()?;
         fs::write(directory.join("tokens.csv"), format!("{token},admin,admin,\"system:masters\"\n"))?;
+        fs::write(directory.join(AUDIT_POLICY), audit_policy())?;
         let kubeconfig = directory.join("kube-apiserver.kubeconfig");
         fs::write(&kubeconfig, kubeconfig_text(&directory, secure, &token))?;
         let etcd =
@@ -176,11 +183,23 @@ fn apiserver_flags(directory: &Path, store: u16, secure: u16) -> Vec<String> {
         format!("--service-account-key-file={}", key.display()),
         format!("--service-account-signing-key-file={}", key.display()),
         "--authorization-mode=RBAC".to_owned(),
+        format!("--audit-policy-file={}", directory.join(AUDIT_POLICY).display()),
+        format!("--audit-log-path={}", directory.join(AUDIT_LOG).display()),
         format!("--token-auth-file={}", tokens.display()),
         // Nobody makes the service accounts that this would ask for.
         "--disable-admission-plugins=ServiceAccount".to_owned(),
         "--v=1".to_owned(),
     ]
+}
+
+/// Who asked for what, without bodies, once the answer has begun: that of a watch has no end.
+fn audit_policy() -> String {
+    let policy = serde_json::json!({
+        "apiVersion": "audit.k8s.io/v1", "kind": "Policy",
+        "omitStages": ["RequestReceived"],
+        "rules": [{"level": "Metadata"}],
+    });
+    format!("{policy:#}\n")
 }
 
 fn kubeconfig_text(directory: &Path, port: u16, token: &str) -> String {

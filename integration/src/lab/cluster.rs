@@ -80,8 +80,10 @@ impl Cluster {
 
     /// Starts the IPAM service and all node daemons.
     pub(super) async fn start_daemons(&mut self, underlay: &Underlay) -> Result<(), LabError> {
-        let inside = kubeconfig::text(SocketAddr::from((API_ADDRESS, API_PORT)));
-        let kubeconfig = underlay.directory().write("kubeconfig.inside", &inside)?;
+        let server = SocketAddr::from((API_ADDRESS, API_PORT));
+        let of_ipam = kubeconfig::of_service_account(server, "tortie-ipam");
+        let kubeconfig = underlay.directory().write("kubeconfig.ipam", &of_ipam)?;
+        let inside = kubeconfig::of_service_account(server, "tortie-node");
         self.ipam = Some(start_ipam(underlay, &kubeconfig).await?);
         for node in &underlay.topology().nodes {
             let space = Space::Node(node.name.clone());

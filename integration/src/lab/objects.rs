@@ -4,12 +4,15 @@ use kube::api::ApiResource;
 use kube::core::GroupVersionKind;
 use serde_json::{Value, json};
 
-use super::topology::{Node, Topology, rack_name};
+use super::topology::{ApiKind, Node, Topology, rack_name};
 
 /// The Node label that holds the node's AS number.
 pub const ASN_LABEL: &str = "tortie.dev/asn";
 /// What the cluster's pods are given addresses from.
 pub const POD_CIDRS: &str = "10.244.0.0/16,fd00:10:244::/56";
+
+/// The rights of the manifest, which a real API server enforces.
+const RIGHTS: &str = include_str!("../../../deploy/parts/rbac.yaml");
 
 /// An object and how it is addressed.
 #[derive(Clone, Debug)]
@@ -42,6 +45,9 @@ pub(super) fn seeds(topology: &Topology) -> serde_json::Result<Vec<Seed>> {
             }),
         ));
     }
+    if topology.shape.api == ApiKind::Etcd {
+        seeds.extend(rights()?);
+    }
     seeds.push(seed("v1", "ConfigMap", "configmaps", Some(api::names::NAMESPACE), json!({
         "metadata": {"name": api::names::CONFIG_MAP, "namespace": api::names::NAMESPACE},
         "data": {"podCIDRs": POD_CIDRS, "asn": api::names::DEFAULT_ASN.to_string(), "asnNodeLabel": ASN_LABEL},
@@ -50,6 +56,23 @@ pub(super) fn seeds(topology: &Topology) -> serde_json::Result<Vec<Seed>> {
     seeds.extend(peers(topology));
     seeds.extend(topology.nodes.iter().map(node));
     Ok(seeds)
+}
+
+/// What the daemons may do, as the manifest has it.
+fn rights() -> serde_json::Result<Vec<Seed>> {
+    let documents = serde_yaml_ng::Deserializer::from_str(RIGHTS);
+    let objects = documents.map(|document| serde::Deserialize::deserialize(document));
+    let objects = objects.collect::<Result<Vec<Value>, _>>().map_err(serde::de::Error::custom)?;
+    Ok(objects.into_iter().map(right).collect())
+}
+
+fn right(object: Value) -> Seed {
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (version, kind, namespace) = (text("/apiVersion"), text("/kind"), text("/metadata/namespace"));
+    // True of all kinds of rights.
+    let plural = format!("{}s", kind.to_lowercase());
+    let namespace = Some(namespace.as_str()).filter(|namespace| !namespace.is_empty());
+    seed(&version, &kind, &plural, namespace, object)
 }
 
 /// How the nodes speak BGP.

@@ -59,7 +59,14 @@ impl TestLab {
     /// # Errors
     /// As [`Lab::start`]; a name that is no API server's.
     pub async fn start(lab: &str, shape: Shape) -> Result<Self, LabError> {
-        let shape = Shape { api: api_of_this_run()?, ..shape };
+        Self::start_on_its_api(lab, Shape { api: api_of_this_run()?, ..shape }).await
+    }
+
+    /// Likewise, on the API server of the shape in every run: for what one of them alone has.
+    ///
+    /// # Errors
+    /// As [`Lab::start`].
+    pub async fn start_on_its_api(lab: &str, shape: Shape) -> Result<Self, LabError> {
         let parent = tempfile::tempdir()?;
         let programs = Programs::beside(Path::new(lab))?;
         let directory = Directory::create(&parent.path().join("lab"), programs.lab())?;
