@@ -61,7 +61,7 @@ pub(super) fn seeds(topology: &Topology) -> serde_json::Result<Vec<Seed>> {
 /// What the daemons may do, as the manifest has it.
 fn rights() -> serde_json::Result<Vec<Seed>> {
     let documents = serde_yaml_ng::Deserializer::from_str(RIGHTS);
-    let objects = documents.map(|document| serde::Deserialize::deserialize(document));
+    let objects = documents.map(serde::Deserialize::deserialize);
     let objects = objects.collect::<Result<Vec<Value>, _>>().map_err(serde::de::Error::custom)?;
     Ok(objects.into_iter().map(right).collect())
 }

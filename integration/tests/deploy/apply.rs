@@ -22,7 +22,7 @@ struct Kubectl {
 
 impl Kubectl {
     fn of(lab: &TestLab) -> Self {
-        let program = kube::kubectl(|what| println!("{what}")).unwrap();
+        let program = kube::kubectl(|_| {}).unwrap();
         Self { program, kubeconfig: lab.kubeconfig().to_owned() }
     }
 

@@ -14,7 +14,7 @@ use crate::manifest::{deploy, manifest, objects};
 const KUBE_VERSION: [&str; 2] = ["--kube-version", kube::VERSION];
 
 fn packagers() -> Packagers {
-    kube::packagers(|what| println!("{what}")).unwrap()
+    kube::packagers(|_| {}).unwrap()
 }
 
 fn run(program: &Path, arguments: &[&str]) -> Result<String, String> {
@@ -70,7 +70,7 @@ fn kustomize_gives_the_same() {
 
 #[test]
 fn kubectl_gives_the_same() {
-    let kubectl = kube::kubectl(|what| println!("{what}")).unwrap();
+    let kubectl = kube::kubectl(|_| {}).unwrap();
     assert_same("kubectl kustomize", objects(&run(&kubectl, &["kustomize", "."]).unwrap()));
 }
 
@@ -100,82 +100,42 @@ fn the_chart_has_the_definitions_of_the_types() {
     assert_eq!(found, api::crds::all().len());
 }
 
+/// Value, where it goes, and what is found there. Objects are named by one word, containers' fields from `c/` on.
+const VALUES: [(&str, &str, &str, &str); 14] = [
+    ("podCIDRs=10.0.0.0/8", "config", "/data/podCIDRs", "10.0.0.0/8"),
+    ("asn=4200000000", "config", "/data/asn", "4200000000"),
+    ("asnNodeLabel=example.com/asn", "config", "/data/asnNodeLabel", "example.com/asn"),
+    ("torPeers=r: as 1\\, 10.0.0.1", "config", "/data/torPeers", "r: as 1, 10.0.0.1"),
+    ("apiServer=10.0.0.1:6443", "config", "/data/apiServer", "10.0.0.1:6443"),
+    ("image.repository=r.example/t", "node", "c/image", "r.example/t:0.1.0"),
+    ("image.tag=1.2.3", "ipam", "c/image", "tortie.dev/tortie:1.2.3"),
+    ("image.pullPolicy=Never", "node", "c/imagePullPolicy", "Never"),
+    ("image.pullSecrets[0]=key", "ipam", "/spec/template/spec/imagePullSecrets/0/name", "key"),
+    ("logFormat=text", "node", "c/args/LAST", "--log-format=text"),
+    ("logLevel=bgp=debug", "node", "c/args/LAST", "--log-level=bgp=debug"),
+    ("ipam.replicas=3", "ipam", "/spec/replicas", "3"),
+    ("ipam.resources.requests.cpu=1", "ipam", "c/resources/requests/cpu", "1"),
+    ("node.resources.requests.memory=1Gi", "node", "c/resources/requests/memory", "1Gi"),
+];
+
 #[test]
 fn values_reach_the_objects() {
-    // (value, object, pointer, expected)
-    let cases = [
-        ("podCIDRs=10.0.0.0/8", "ConfigMap", "tortie-config", "/data/podCIDRs", "10.0.0.0/8"),
-        ("asn=4200000000", "ConfigMap", "tortie-config", "/data/asn", "4200000000"),
-        (
-            "asnNodeLabel=example.com/asn",
-            "ConfigMap",
-            "tortie-config",
-            "/data/asnNodeLabel",
-            "example.com/asn",
-        ),
-        ("torPeers=r: as 1\\, 10.0.0.1", "ConfigMap", "tortie-config", "/data/torPeers", "r: as 1, 10.0.0.1"),
-        ("apiServer=10.0.0.1:6443", "ConfigMap", "tortie-config", "/data/apiServer", "10.0.0.1:6443"),
-        (
-            "image.repository=r.example/t",
-            "DaemonSet",
-            "tortie-node",
-            "/spec/template/spec/containers/0/image",
-            "r.example/t:0.1.0",
-        ),
-        (
-            "image.tag=1.2.3",
-            "Deployment",
-            "tortie-ipam",
-            "/spec/template/spec/containers/0/image",
-            "tortie.dev/tortie:1.2.3",
-        ),
-        (
-            "image.pullPolicy=Never",
-            "DaemonSet",
-            "tortie-node",
-            "/spec/template/spec/containers/0/imagePullPolicy",
-            "Never",
-        ),
-        (
-            "image.pullSecrets[0]=key",
-            "Deployment",
-            "tortie-ipam",
-            "/spec/template/spec/imagePullSecrets/0/name",
-            "key",
-        ),
-        (
-            "logFormat=text",
-            "DaemonSet",
-            "tortie-node",
-            "/spec/template/spec/containers/0/args/2",
-            "--log-format=text",
-        ),
-        (
-            "logLevel=bgp=debug",
-            "DaemonSet",
-            "tortie-node",
-            "/spec/template/spec/containers/0/args/3",
-            "--log-level=bgp=debug",
-        ),
-        ("ipam.replicas=3", "Deployment", "tortie-ipam", "/spec/replicas", "3"),
-        (
-            "ipam.resources.requests.cpu=1",
-            "Deployment",
-            "tortie-ipam",
-            "/spec/template/spec/containers/0/resources/requests/cpu",
-            "1",
-        ),
-        (
-            "node.resources.requests.memory=1Gi",
-            "DaemonSet",
-            "tortie-node",
-            "/spec/template/spec/containers/0/resources/requests/memory",
-            "1Gi",
-        ),
-    ];
-    for (value, kind, name, pointer, expected) in cases {
+    for (value, object, place, expected) in VALUES {
         let objects = keyed(template(&["--set", value]).unwrap());
-        let found = objects[&format!("{kind:?} {name:?}")].pointer(pointer).unwrap();
+        let key = match object {
+            "config" => r#""ConfigMap" "tortie-config""#,
+            "node" => r#""DaemonSet" "tortie-node""#,
+            _ => r#""Deployment" "tortie-ipam""#,
+        };
+        let pointer = match place.strip_prefix("c/") {
+            Some(field) => format!("/spec/template/spec/containers/0/{field}"),
+            None => place.to_owned(),
+        };
+        let found = match pointer.strip_suffix("/LAST") {
+            Some(list) => objects[key].pointer(list).and_then(|list| list.as_array()?.last()),
+            None => objects[key].pointer(&pointer),
+        };
+        let found = found.unwrap();
         let text = found.as_f64().map_or_else(|| found.to_string(), |number| number.to_string());
         assert_eq!(found.as_str().unwrap_or(&text), expected, "{value}");
     }
