@@ -101,6 +101,8 @@ enum Command {
     Test,
     /// Breaks named places of the product, one at a time: every one must make a test fail.
     Mutants(crate::mutants::Options),
+    /// Repeats a test with other seeds, for as long as one likes.
+    Soak(crate::soak::Options),
     /// Measures: CNI ADD beside the reference plugins, label to kernel, memory.
     Bench(crate::bench::Bench),
     /// Calls CNI plugins and takes the time.
@@ -257,6 +259,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Image(options) => crate::image::run(&options)?,
         Command::Test => crate::gate::run()?,
         Command::Mutants(options) => crate::mutants::run(&options)?,
+        Command::Soak(options) => crate::soak::run(&options)?,
         Command::Bench(arguments) => crate::bench::run(&arguments)?,
         Command::BenchRuntime(arguments) => crate::bench::runtime::run(&arguments)?,
         Command::Hold(arguments) => hold::hold(&arguments)?,

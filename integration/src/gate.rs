@@ -3,6 +3,7 @@
 //! ```text
 //! tools -> format, lints, documentation, cores -> binaries -> all tests, labs on the embedded API server
 //!                                                          -> tests of whole clusters again, on kube-apiserver and etcd
+//!                                                          -> fuzz targets, half a minute
 //! ```
 //! A failure, a skip, a missing tool or a test file without a test fails the whole; nothing is passed over in silence.
 
@@ -11,14 +12,14 @@ mod tools;
 
 use std::{
     io::{BufRead, BufReader},
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
+    path::Path,
+    process::Stdio,
     time::Instant,
 };
 
 use anyhow::{Context, Result, bail};
 
-use crate::lab::programs::package_variables;
+use crate::checkout::{self, cargo};
 use crate::lab::testing::API_VARIABLE;
 use count::Counts;
 
@@ -37,7 +38,7 @@ const IN_TURN: [&str; 2] = ["--", "--test-threads=1"];
 /// # Errors
 /// The first check that fails; the tests run to their end and are counted first.
 pub fn run() -> Result<()> {
-    let root = root()?;
+    let root = checkout::root()?;
     tools::require()?;
     let started = now();
     check(&root, "format", &["fmt", "--check"], &[])?;
@@ -56,26 +57,15 @@ pub fn run() -> Result<()> {
     let of_clusters: Vec<&str> = ON_BOTH_SERVERS.iter().flat_map(|test| ["--test", test]).collect();
     let again = [&["test", "--workspace", "--no-fail-fast"][..], &of_clusters].concat();
     let again = tests(&root, &again, "etcd")?;
+    say("== fuzz targets");
+    let fuzz = crate::soak::short_fuzz(&root);
     say(&format!("everything took {} s", started.elapsed().as_secs()));
     say(&format!("all tests, on the embedded API server: {all}"));
     say(&format!("{}, on kube-apiserver with etcd: {again}", ON_BOTH_SERVERS.join(", ")));
     all.verdict()?;
-    again.verdict()
-}
-
-/// The workspace's folder.
-fn root() -> Result<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    folder.canonicalize().with_context(|| format!("{} is gone", folder.display()))
-}
-
-fn cargo(root: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(arguments).current_dir(root).stdin(Stdio::null());
-    for name in package_variables() {
-        command.env_remove(name);
-    }
-    command
+    again.verdict()?;
+    say(&fuzz?);
+    Ok(())
 }
 
 /// Runs one cargo command that must succeed.

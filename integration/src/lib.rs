@@ -2,6 +2,7 @@
 
 pub mod apiserver;
 mod bench;
+mod checkout;
 pub mod cli;
 pub mod gate;
 pub mod image;
@@ -11,3 +12,4 @@ pub mod lab;
 mod mutants;
 pub mod probe;
 mod serving;
+mod soak;

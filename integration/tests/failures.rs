@@ -1,7 +1,7 @@
 //! What failures cost: killed daemons, an API server that is down, verbs that come twice or never, bad input.
 //!
 //! Every test has a cluster of its own and asks real packets and foreign tools. Needs root, BIRD 2, iproute2, nft and
-//! nsenter. `TORTIE_LONG=1` takes the long form.
+//! nsenter. `cargo lab soak kill` is the long form.
 
 #![allow(clippy::unwrap_used, reason = "what a test needs and does not get fails the test")]
 #![allow(clippy::print_stderr, reason = "what was measured is printed beside the verdict")]

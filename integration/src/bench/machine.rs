@@ -7,6 +7,8 @@ use std::process::Command;
 use anyhow::{Result, bail};
 use k8s_openapi::jiff::Timestamp;
 
+use crate::checkout;
+
 /// Where Debian's package puts the reference plugins.
 pub(super) const REFERENCE_DIRECTORY: &str = "/usr/lib/cni";
 /// Debian's package of the reference plugins.
@@ -20,7 +22,7 @@ pub(super) fn facts(rounds: u16) -> Vec<(&'static str, String)> {
     let load = read("/proc/loadavg").split(' ').take(3).collect::<Vec<_>>().join(" ");
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     vec![
-        ("commit", commit()),
+        ("commit", checkout::version(Path::new(".")).unwrap_or_default()),
         ("date", Timestamp::now().strftime("%Y-%m-%d %H:%M UTC").to_string()),
         (
             "machine",
@@ -61,12 +63,6 @@ pub(super) fn ensure_reference_plugins() -> Result<()> {
 
 fn reference_plugins_are_there() -> bool {
     ["ptp", "host-local"].iter().all(|plugin| Path::new(REFERENCE_DIRECTORY).join(plugin).is_file())
-}
-
-fn commit() -> String {
-    let commit = said("git", &["rev-parse", "--short=12", "HEAD"]);
-    let changed = said("git", &["status", "--porcelain", "--untracked-files=no"]);
-    if changed.is_empty() { commit } else { format!("{commit} with changes in the tree") }
 }
 
 /// What a program prints, or nothing: these facts are not worth failing for.

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use super::say;
 
 /// A program and the package that brings it.
-const TOOLS: [(&str, &str); 13] = [
+const TOOLS: [(&str, &str); 14] = [
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("bird", "bird2"),
@@ -23,6 +23,8 @@ const TOOLS: [(&str, &str); 13] = [
     ("strip", "binutils"),
     // Any release does: it fetches the one that we build with.
     ("go", "golang-go"),
+    // libFuzzer is written in C++.
+    ("c++", "g++"),
     ("update-ca-certificates", "ca-certificates"),
 ];
 

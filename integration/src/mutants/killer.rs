@@ -8,13 +8,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::checkout;
+
 /// How long one killer may run: many times what the slowest takes. A mutant that makes a loop endless is noticed
 /// by this.
 const LIMIT: Duration = Duration::from_mins(5);
-
-/// First letters of the variables by which cargo describes a package to the program that it runs; build scripts
-/// of foreign crates depend on some of them and would run again.
-const PACKAGE_VARIABLES: [&str; 3] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"];
 
 /// Tests of one package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,14 +98,9 @@ impl Cargo {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        for (name, _) in std::env::vars_os() {
-            if PACKAGE_VARIABLES.iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
-                command.env_remove(name);
-            }
-        }
-        command.args(arguments).current_dir(&self.folder).env("CARGO_TARGET_DIR", &self.target);
-        command.env("CARGO_TERM_COLOR", "never").stdin(Stdio::null());
+        let mut command = checkout::cargo(&self.folder, arguments);
+        command.env("CARGO_TARGET_DIR", &self.target);
+        command.env("CARGO_TERM_COLOR", "never");
         command
     }
 }

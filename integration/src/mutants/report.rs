@@ -79,7 +79,7 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn new(tree: &Tree) -> Self {
-        Self { version: tree.version(), begun: now(), rows: Vec::new() }
+        Self { version: tree.version().to_owned(), begun: now(), rows: Vec::new() }
     }
 
     pub(super) fn add(&mut self, row: Row) {

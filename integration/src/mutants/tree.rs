@@ -1,19 +1,17 @@
 //! A copy of the checkout in a temporary folder, which mutants may be written into.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use tempfile::TempDir;
 
 use super::catalog::Mutant;
+use crate::checkout::{git, version};
 
 /// The copy; it goes when this is dropped.
 pub(super) struct Tree {
     folder: TempDir,
-    commit: String,
-    /// Whether tracked files of the checkout differ from the commit.
-    is_changed: bool,
+    version: String,
 }
 
 /// A mutant in the tree.
@@ -36,9 +34,7 @@ impl Tree {
             std::fs::create_dir_all(to.parent().context("a file has a folder")?)?;
             std::fs::copy(&from, &to).with_context(|| format!("copying {name}"))?;
         }
-        let commit = git(&root, &["rev-parse", "--short=12", "HEAD"])?.trim().to_owned();
-        let is_changed = !git(&root, &["status", "--porcelain", "--untracked-files=no"])?.is_empty();
-        Ok(Self { folder, commit, is_changed })
+        Ok(Self { folder, version: version(&root)? })
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -46,9 +42,8 @@ impl Tree {
     }
 
     /// The commit, and whether there is more than it.
-    pub(super) fn version(&self) -> String {
-        let changes = if self.is_changed { " with uncommitted changes" } else { "" };
-        format!("{}{changes}", self.commit)
+    pub(super) fn version(&self) -> &str {
+        &self.version
     }
 
     /// Writes the mutant; none if the place that it changes is gone or is not one place.
@@ -67,11 +62,4 @@ impl Applied {
         std::fs::write(&self.path, self.original)
             .with_context(|| format!("restoring {}", self.path.display()))
     }
-}
-
-fn git(root: &Path, arguments: &[&str]) -> Result<String> {
-    let output = Command::new("git").arg("-C").arg(root).args(arguments).output().context("git")?;
-    let error = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "git {}: {}", arguments.join(" "), error.trim());
-    String::from_utf8(output.stdout).context("git's output")
 }

@@ -98,8 +98,9 @@ impl Flows {
         Self(flows)
     }
 
-    /// Ends them; every one must have sent something and lost nothing.
-    pub(crate) async fn lost_nothing(self, why: &str) {
+    /// Ends them; every one must have sent something and lost nothing. How many datagrams were sent.
+    pub(crate) async fn lost_nothing(self, why: &str) -> u64 {
+        let mut sent = 0;
         let mut lost = Vec::new();
         for (name, traffic) in self.0 {
             let tally = traffic.stop().await.unwrap();
@@ -107,11 +108,13 @@ impl Flows {
                 "{why}: {name}: {} of {} lost, longest gap {} ms",
                 tally.lost, tally.sent, tally.longest_gap_millis
             );
+            sent += tally.sent;
             if tally.lost > 0 || tally.sent == 0 {
                 lost.push(format!("{name}: {tally:?}"));
             }
         }
         assert!(lost.is_empty(), "{why}: flows lost datagrams:\n{}", lost.join("\n"));
+        sent
     }
 }
 
@@ -135,7 +138,7 @@ pub(crate) async fn timed(lab: &TestLab, what: &str, mut holds: impl FnMut() -> 
     started.elapsed()
 }
 
-/// Whether the long form was asked for.
-pub(crate) fn is_long() -> bool {
-    std::env::var_os("TORTIE_LONG").is_some_and(|value| value == "1")
+/// The number in an environment variable, or else this one.
+pub(crate) fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |text| text.parse().expect("a number"))
 }

@@ -26,7 +26,7 @@ use super::daemon::{InProcess, PolicyPart};
 use super::packets::{drain, udp};
 
 const PORT: u16 = 5353;
-/// What takes part in the gate; `FIRST_PACKET_STARTS=200` is the long form.
+/// So many by default; `FIRST_PACKET_STARTS=200` takes more, as `cargo lab soak first-packet` does.
 const STARTS: usize = 40;
 /// So many starts without a chain are enough to see what then happens.
 const STARTS_WITHOUT_CHAIN: usize = 5;
@@ -74,7 +74,7 @@ async fn no_packet_passes_before_policy() {
     let all = run(&lab, starts).await;
     let sum = |of: fn(&Start) -> u64| all.iter().map(of).sum::<u64>();
     println!(
-        "{starts} starts: {} datagrams sent ({} before the answer), {} seen on the host's end ({} before the answer), {} arrived",
+        "measured: {starts} starts: {} datagrams sent ({} before the answer), {} seen on the host's end ({} before the answer), {} arrived",
         sum(|start| start.sent),
         sum(|start| start.sent_before),
         sum(|start| start.seen),
