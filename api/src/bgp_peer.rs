@@ -20,7 +20,8 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = ("!has(self.holdTimeSeconds) || self.holdTimeSeconds == 0 || self.holdTimeSeconds >= 3", "spec.holdTimeSeconds must be 0 (no keepalives) or 3 to 65535 (RFC 4271 section 4.2)")
+    validation = ("!has(self.holdTimeSeconds) || self.holdTimeSeconds == 0 || self.holdTimeSeconds >= 3", "spec.holdTimeSeconds must be 0 (no keepalives) or 3 to 65535 (RFC 4271 section 4.2)"),
+    validation = ("!(has(self.ttlSecurity) && has(self.ebgpMultihop))", "spec.ttlSecurity and spec.ebgpMultihop both say how far the router is: keep one")
 )]
 pub struct BGPPeerSpec {
     /// Which nodes peer with it, in the selector language.
@@ -56,6 +57,55 @@ pub struct BGPPeerSpec {
     /// intervals instead of the hold time. The router must have BFD for its side. `bfd: {}` takes the defaults.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bfd: Option<BfdSpec>,
+
+    /// Which key of the Secret `tortie-bgp-passwords` in `kube-system` has the TCP MD5 password of the session
+    /// (RFC 2385), 1 to 80 bytes. While the Secret or the key is missing the session stays down. A changed
+    /// password is taken without a reset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = ("self.matches('^[-._a-zA-Z0-9]+$')", "spec.passwordKey must be a key of a Secret: letters, digits, `-`, `_` and `.`"))]
+    #[schemars(length(min = 1, max = 253))]
+    pub password_key: Option<String>,
+
+    /// Generalized TTL security (RFC 5082): within how many hops the router must be, 1 for the same link. The router must
+    /// have it too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 255))]
+    pub ttl_security: Option<u8>,
+
+    /// How many hops a router of another AS may be away; 1, the same link, where it is not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 255))]
+    pub ebgp_multihop: Option<u8>,
+
+    /// From which address the nodes connect, and to which they let the router connect.
+    #[serde(default)]
+    pub source_address: SourceAddress,
+
+    /// Keeps the sessions down for as long as it is set. The router is told this text (RFC 9003), at most 255 bytes; it
+    /// may be empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 255))]
+    pub shutdown: Option<String>,
+}
+
+impl BGPPeerSpec {
+    /// The router at this address and in this AS as a peer of every node, with the defaults.
+    pub fn new(peer_ip: impl Into<String>, as_number: u32) -> Self {
+        Self {
+            node_selector: crate::selector::all_text(),
+            peer_ip: peer_ip.into(),
+            as_number,
+            port: default_port(),
+            hold_time_seconds: None,
+            passive: false,
+            bfd: None,
+            password_key: None,
+            ttl_security: None,
+            ebgp_multihop: None,
+            source_address: SourceAddress::default(),
+            shutdown: None,
+        }
+    }
 }
 
 /// How BFD watches a way.
@@ -84,6 +134,16 @@ fn default_bfd_interval() -> u32 {
 
 fn default_bfd_multiplier() -> u8 {
     3
+}
+
+/// The node's end of a session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub enum SourceAddress {
+    /// The address of the node, of the router's family.
+    UseNodeIP,
+    /// Whatever the kernel chooses for the way to the router.
+    #[default]
+    None,
 }
 
 fn default_port() -> u16 {

@@ -49,6 +49,9 @@ pub const CNI_CONFLIST: &str = "10-tortie.conflist";
 /// `ConfigMap` with the values that an empty cluster is set up from.
 pub const CONFIG_MAP: &str = "tortie-config";
 
+/// `Secret` with the passwords of BGP sessions, in [`NAMESPACE`]; the only one that a node may read.
+pub const BGP_PASSWORDS_SECRET: &str = "tortie-bgp-passwords";
+
 /// Namespace of the product's own objects.
 pub const NAMESPACE: &str = "kube-system";
 

@@ -5,6 +5,7 @@
 
 mod check;
 mod diff;
+mod transport;
 
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ pub(crate) use check::is_host_address;
 pub use check::{ConfigError, ConfigErrors};
 pub(crate) use diff::diff;
 pub use diff::{ConfigureReport, SessionReset};
+pub use transport::{Hold, PASSWORD_BYTES_MAX, Password, Transport};
 
 use crate::bfd::{SessionKey, Timers};
 use crate::wire::{Community, Family, LargeCommunity, RouterId};
@@ -121,9 +123,20 @@ pub struct NeighborConfig {
     #[serde(default)]
     pub ebgp_multihop: Option<u8>,
     /// Whether BFD watches the way to the neighbor, and how often; not if none. Several hops (RFC 5883) for internal
-    /// neighbors and by `ebgp_multihop`.
+    /// neighbors and by `ebgp_multihop` or `ttl_security_hops`.
     #[serde(default)]
     pub bfd: Option<BfdConfig>,
+    /// Within how many hops the neighbor must be, 1 for the same link: what comes from farther away is dropped
+    /// (RFC 5082). The neighbor must send with TTL 255, as we then do.
+    #[serde(default)]
+    pub ttl_security_hops: Option<u8>,
+    /// The key that TCP segments are signed with (RFC 2385). Changing it resets nothing: it is given to the
+    /// kernel for the running connection too, and the neighbor has the hold time to do likewise.
+    #[serde(default, skip_serializing)]
+    pub password: Option<Password>,
+    /// Keeps the session down, for this reason.
+    #[serde(default)]
+    pub hold: Option<Hold>,
 }
 
 /// How BFD watches the way to a neighbor (RFC 5880).
@@ -204,7 +217,10 @@ impl NeighborConfig {
             min_receive: millis(bfd.receive_interval_millis),
             multiplier: NonZeroU8::new(bfd.detect_multiplier)?,
         };
-        let is_multihop = self.remote_asn == local_asn || self.ebgp_multihop.is_some_and(|hops| hops > 1);
+        let is_multihop = match self.ttl_security_hops.or(self.ebgp_multihop) {
+            Some(hops) => hops > 1,
+            None => self.remote_asn == local_asn,
+        };
         let key = SessionKey { remote: self.address, local: self.local_address, scope: 0, is_multihop };
         Some((key, timers))
     }
@@ -227,6 +243,9 @@ impl NeighborConfig {
             import_default_routes: None,
             ebgp_multihop: None,
             bfd: None,
+            ttl_security_hops: None,
+            password: None,
+            hold: None,
         }
     }
 }

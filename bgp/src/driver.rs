@@ -21,6 +21,7 @@ mod connection;
 mod dial;
 mod fib_queue;
 mod handle;
+mod kernel_options;
 mod listener;
 mod outbox;
 mod run;
@@ -35,6 +36,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use listener::Listeners;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -90,7 +92,7 @@ pub async fn start(
     restart: RestartMode,
     listen: Vec<SocketAddr>,
 ) -> Result<Started, DriverError> {
-    let listeners = listener::bind(&listen)?;
+    let listeners = Listeners::bind(&listen)?;
     let seed = RandomState::new().hash_one(0);
     let speaker = Speaker::new(now(), config, restart, seed)?;
     let (commands, command_queue) = mpsc::channel(COMMAND_QUEUE_LEN);
@@ -98,8 +100,8 @@ pub async fn start(
     let (event_sender, events) = mpsc::channel(EVENT_QUEUE_LEN);
     let watch = Watch::start(seed.wrapping_add(1)).map_err(DriverError::Bfd)?;
     let handle = Handle::new(commands, watch.handle());
-    let driver = run::Driver::new(speaker, watch, fib_sender, event_sender);
-    let task = tokio::spawn(driver.run(listeners, command_queue));
+    let driver = run::Driver::new(speaker, listeners, watch, fib_sender, event_sender);
+    let task = tokio::spawn(driver.run(command_queue));
     Ok((handle, fib, events, task))
 }
 

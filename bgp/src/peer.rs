@@ -36,9 +36,9 @@ use helper::Helper;
 use slot::{Role, Slots};
 
 use crate::bfd;
-use crate::config::{GracefulRestartConfig, NeighborConfig};
+use crate::config::{GracefulRestartConfig, Hold, NeighborConfig, Transport};
 use crate::fsm::{Event, Negotiated, PathFailure, State, Terms};
-use crate::speaker::{ConnectionId, SessionEventKind};
+use crate::speaker::{ConnectionId, Output, SessionEventKind};
 use crate::status::SessionState;
 use crate::wire::{DecodeError, Family, Message, Notification};
 
@@ -51,6 +51,11 @@ enum Phase {
     Connect { dial: ConnectionId, give_up_at: Instant },
     /// The neighbor may connect; we dial at this time.
     Active { retry_at: Option<Instant> },
+}
+
+impl Phase {
+    /// Held down by configuration.
+    const HELD: Self = Self::Idle { until: None, accepts: false };
 }
 
 /// One neighbor.
@@ -73,16 +78,19 @@ impl Peer {
     /// A neighbor that is about to be dialed, at the first deadline.
     pub(crate) fn new(now: Instant, config: Arc<NeighborConfig>, terms: Arc<Terms>, jitter: Jitter) -> Self {
         let retry_at = (!config.passive).then_some(now);
+        let phase = if config.hold.is_some() { Phase::HELD } else { Phase::Active { retry_at } };
+        let mut record = Record::new(now);
+        record.note_hold(now, config.hold.as_ref());
         Self {
             backoff: Backoff::new(dial_pause_max(&config)),
             bfd: config.bfd.map(|_| bfd::State::Down),
             config,
             terms,
             limits: None,
-            phase: Phase::Active { retry_at },
+            phase,
             slots: Slots::default(),
             helper: Helper::None,
-            record: Record::new(now),
+            record,
             jitter,
         }
     }
@@ -116,6 +124,9 @@ impl Peer {
             self.phase = Phase::Active { retry_at: (!config.passive).then_some(now) };
         }
         self.bfd = config.bfd.map(|_| self.bfd.unwrap_or(bfd::State::Down));
+        if self.config.hold != config.hold {
+            self.record.note_hold(now, config.hold.as_ref());
+        }
         self.config = config;
         self.terms = terms;
         self.limits = limits;
@@ -142,6 +153,17 @@ impl Peer {
     /// What BFD told last, if it watches the way.
     pub(crate) fn bfd(&self) -> Option<bfd::State> {
         self.bfd
+    }
+
+    /// Gives its connections the configured key; without one there is nothing to give.
+    pub(crate) fn rekey(&self, turn: &mut Turn<'_>) {
+        let Some(password) = &self.config.password else { return };
+        for role in Role::ALL {
+            if let Some(slot) = self.slots.get(role) {
+                let (connection, remote) = (slot.connection, self.config.address);
+                turn.output(Output::Rekey { connection, remote, password: password.clone() });
+            }
+        }
     }
 
     /// Our dial succeeded.
@@ -173,7 +195,7 @@ impl Peer {
         if let Some(former) = self.slots.take(Role::Passive) {
             turn.close(former.connection);
         }
-        turn.admit(connection, self.ttl());
+        turn.admit(connection, self.transport());
         self.open_slot(turn, Role::Passive, connection, local);
         self.note(turn.now);
     }
@@ -225,6 +247,13 @@ impl Peer {
         self.note(turn.now);
     }
 
+    /// The session is to stay down, with the peer told as much as it may know.
+    pub(crate) fn hold(&mut self, turn: &mut Turn<'_>, hold: &Hold) {
+        self.stop(turn, &Notification::admin_shutdown(hold.text()));
+        // What ended the session is the hold itself.
+        self.record.note_hold(turn.now, Some(hold));
+    }
+
     /// The session is to start anew, with the peer told why.
     pub(crate) fn reset(&mut self, turn: &mut Turn<'_>, notification: &Notification) {
         self.stop_slots(turn, notification);
@@ -253,7 +282,7 @@ impl Peer {
             }
         }
         self.cancel_dial(turn);
-        self.phase = Phase::Idle { until: None, accepts: false };
+        self.phase = Phase::HELD;
         self.note(turn.now);
     }
 
@@ -309,11 +338,9 @@ impl Peer {
         self.helper.deadline()
     }
 
-    /// The TTL to send with: one hop for an external neighbor unless configured (RFC 4271 section 3).
-    pub(crate) fn ttl(&self) -> u8 {
-        /// The default of the kernel and of RFC 1122.
-        const INTERNAL: u8 = 64;
-        if self.terms.is_ebgp() { self.config.ebgp_multihop.unwrap_or(1) } else { INTERNAL }
+    /// What its sockets are set to.
+    pub(crate) fn transport(&self) -> Transport {
+        self.config.transport(self.terms.is_ebgp())
     }
 
     fn identity(&self) -> Identity {

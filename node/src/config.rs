@@ -3,7 +3,10 @@
 //! An object that cannot be obeyed is a [`Problem`] and is left out; it never disturbs another session.
 
 mod mesh;
+mod passwords;
 mod peers;
+
+pub use passwords::Passwords;
 
 use std::collections::BTreeMap;
 
@@ -28,6 +31,8 @@ pub struct ClusterView {
     pub configurations: BTreeMap<String, BGPConfigurationSpec>,
     /// All `BGPPeer`s by name.
     pub peers: BTreeMap<String, api::BGPPeerSpec>,
+    /// The Secret with passwords, by its name; none if it is absent.
+    pub passwords: BTreeMap<String, Passwords>,
 }
 
 /// What a Node says that matters here.
@@ -115,7 +120,7 @@ pub fn desired(view: &ClusterView, node_name: &str) -> Result<Desired, Problem> 
     speaker.graceful_restart = graceful_restart(&settings);
     speaker.multipath_max = usize::from(settings.multipath_max_paths);
     speaker.import_default_routes = settings.import_default_routes;
-    speaker.neighbors = peers::neighbors(view, node, &mut problems);
+    speaker.neighbors = peers::neighbors(view, node, speaker.asn, &mut problems);
     if settings.node_to_node_mesh_enabled {
         mesh::add_neighbors(view, node_name, &settings, &mut speaker, &mut problems);
     }

@@ -20,7 +20,7 @@ use tracing::warn;
 
 use crate::{
     addresses::{Chosen, NodeAddresses},
-    config::{ClusterView, NodeFacts},
+    config::{ClusterView, NodeFacts, Passwords},
 };
 
 /// How long the API server may stay silent before the last-good snapshot is used.
@@ -86,6 +86,8 @@ struct RoutingFile {
     nodes: std::collections::BTreeMap<String, NodeFile>,
     configurations: std::collections::BTreeMap<String, BGPConfigurationSpec>,
     peers: std::collections::BTreeMap<String, BGPPeerSpec>,
+    #[serde(default)]
+    passwords: std::collections::BTreeMap<String, Passwords>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -104,16 +106,19 @@ impl Snapshots {
 
     /// What routing kept, if anything.
     pub fn routing(&self) -> Option<ClusterView> {
-        let file: RoutingFile = self.read("routing.json")?;
-        let nodes = file.nodes.into_iter().map(|(name, node)| (name, node.into())).collect();
-        Some(ClusterView { nodes, configurations: file.configurations, peers: file.peers })
+        let mut file: RoutingFile = self.read("routing.json")?;
+        let nodes =
+            std::mem::take(&mut file.nodes).into_iter().map(|(name, node)| (name, node.into())).collect();
+        let RoutingFile { configurations, peers, passwords, .. } = file;
+        Some(ClusterView { nodes, configurations, peers, passwords })
     }
 
     /// Keeps what routing runs by.
     pub fn store_routing(&self, view: &ClusterView) {
         let nodes = view.nodes.iter().map(|(name, node)| (name.clone(), node.into())).collect();
         let (configurations, peers) = (view.configurations.clone(), view.peers.clone());
-        self.write("routing.json", &RoutingFile { nodes, configurations, peers });
+        let passwords = view.passwords.clone();
+        self.write("routing.json", &RoutingFile { nodes, configurations, peers, passwords });
     }
 
     /// What attachments kept, if anything.

@@ -82,6 +82,8 @@ impl Gone {
 pub struct Scope {
     /// A field selector such as `spec.nodeName=worker-1`.
     pub fields: Option<String>,
+    /// The one namespace to look into; all of them if none.
+    pub namespace: Option<String>,
 }
 
 /// The updates of one kind; the watch ends when the receiver is dropped.
@@ -103,7 +105,11 @@ where
     T: Send + 'static,
 {
     let (sender, receiver) = mpsc::channel(UPDATES_MAX);
-    let api: Api<DynamicObject> = Api::all_with(client.clone(), &ApiResource::erase::<K>(&()));
+    let resource = ApiResource::erase::<K>(&());
+    let api: Api<DynamicObject> = match &scope.namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    };
     // Ends when the receiver is gone: the owner of the receiver owns the task.
     tokio::spawn(forward::<K, T>(api, scope, read, sender));
     receiver

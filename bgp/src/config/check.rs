@@ -7,12 +7,14 @@ use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BfdConfig, NeighborConfig, SpeakerConfig};
+use super::{BfdConfig, NeighborConfig, PASSWORD_BYTES_MAX, SpeakerConfig};
 
 /// Hold times of 1 and 2 seconds are forbidden (RFC 4271 section 4.2).
 const HOLD_TIME_SECS_MIN: u16 = 3;
 /// The restart time has 12 bits on the wire (RFC 4724 section 3).
 const RESTART_TIME_SECS_MAX: u16 = 4095;
+/// The text of a shutdown has one octet for its length (RFC 9003 section 2).
+const SHUTDOWN_TEXT_BYTES_MAX: usize = 255;
 
 /// Shorter intervals are noise on a busy machine; longer ones are no faster than the hold timer.
 const BFD_INTERVAL_MILLIS: RangeInclusive<u32> = 10..=60_000;
@@ -120,6 +122,7 @@ impl NeighborConfig {
             let remedy = "leave it out for both families";
             errors.push(error(&self.field("families"), "a session needs a family", remedy));
         }
+        errors.extend(self.check_protection());
         if self.ebgp_multihop == Some(0) || (self.ebgp_multihop.is_some() && self.remote_asn == local_asn) {
             let problem = "it is for external neighbors and at least 1";
             errors.push(error(&self.field("ebgp_multihop"), problem, "leave it out or correct remote_asn"));
@@ -142,6 +145,43 @@ impl NeighborConfig {
         if bfd.detect_multiplier == 0 {
             let field = self.field("bfd.detect_multiplier");
             errors.push(error(&field, "0 would end the session at once", "give at least 1; 3 is usual"));
+        }
+        errors
+    }
+
+    /// Nothing if the password can be used, or there is none.
+    ///
+    /// # Errors
+    /// How long it is and may be.
+    pub fn check_password(&self) -> Result<(), ConfigError> {
+        let len = self.password.as_ref().map_or(1, |password| password.bytes().len());
+        if (1..=PASSWORD_BYTES_MAX).contains(&len) {
+            return Ok(());
+        }
+        let remedy = format!("give 1 to {PASSWORD_BYTES_MAX} bytes, or leave it out");
+        Err(error(&self.field("password"), format!("it has {len} bytes"), remedy))
+    }
+
+    fn check_protection(&self) -> Vec<ConfigError> {
+        let mut errors = Vec::new();
+        if self.ttl_security_hops == Some(0) {
+            let field = self.field("ttl_security_hops");
+            errors.push(error(
+                &field,
+                "0 would let nothing through",
+                "give 1 for a neighbor on the same link",
+            ));
+        }
+        if self.ttl_security_hops.is_some() && self.ebgp_multihop.is_some() {
+            let problem = "it says with ebgp_multihop both how far the neighbor is";
+            errors.push(error(&self.field("ttl_security_hops"), problem, "keep one of the two"));
+        }
+        errors.extend(self.check_password().err());
+        let text_len = self.hold.as_ref().map_or(0, |hold| hold.text().len());
+        if text_len > SHUTDOWN_TEXT_BYTES_MAX {
+            let problem = format!("the text has {text_len} bytes (RFC 9003)");
+            let remedy = format!("give at most {SHUTDOWN_TEXT_BYTES_MAX}");
+            errors.push(error(&self.field("hold"), problem, remedy));
         }
         errors
     }

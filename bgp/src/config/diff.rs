@@ -92,6 +92,11 @@ fn neighbor_reasons(
         ("local_address", old.1.local_address != new.1.local_address),
         ("families", old.1.families != new.1.families),
         ("ebgp_multihop", old.1.ebgp_multihop != new.1.ebgp_multihop),
+        ("ttl_security_hops", old.1.ttl_security_hops != new.1.ttl_security_hops),
+        // Another key can be given to the kernel while the connection runs; signing cannot begin or end so.
+        ("password", old.1.password.is_some() != new.1.password.is_some()),
+        // Another reason for what is down already resets nothing.
+        ("hold", old.1.hold.is_some() != new.1.hold.is_some()),
     ];
     named(&changes)
 }

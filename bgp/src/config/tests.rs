@@ -13,9 +13,10 @@ fn config() -> SpeakerConfig {
 type Change = fn(&mut SpeakerConfig);
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn what_cannot_work_is_named() {
     // (why, change, the field that is named; empty: it works)
-    let cases: [(&str, Change, &str); 23] = [
+    let cases: [(&str, Change, &str); 31] = [
         ("as it is", |_| {}, ""),
         ("AS 0", |config| config.asn = 0, "asn"),
         ("hold time 1", |config| config.hold_time_secs = 1, "hold_time_secs"),
@@ -45,6 +46,25 @@ fn what_cannot_work_is_named() {
             |config| config.neighbors[1].ebgp_multihop = Some(2),
             "neighbors.peer.ebgp_multihop",
         ),
+        (
+            "hops of no packet",
+            |config| config.neighbors[0].ttl_security_hops = Some(0),
+            "neighbors.tor-1.ttl_security_hops",
+        ),
+        (
+            "hops twice",
+            |config| {
+                config.neighbors[0].ttl_security_hops = Some(1);
+                config.neighbors[0].ebgp_multihop = Some(2);
+            },
+            "neighbors.tor-1.ttl_security_hops",
+        ),
+        ("hops inside the AS, secured", |config| config.neighbors[1].ttl_security_hops = Some(255), ""),
+        ("empty password", |config| set_password(config, 0), "neighbors.tor-1.password"),
+        ("password", |config| set_password(config, 80), ""),
+        ("long password", |config| set_password(config, 81), "neighbors.tor-1.password"),
+        ("text", |config| set_hold(config, 255), ""),
+        ("long text", |config| set_hold(config, 256), "neighbors.tor-1.hold"),
         ("multicast", |config| set_address(config, "224.0.0.1"), "neighbors.tor-1.address"),
         ("nowhere", |config| set_address(config, "::"), "neighbors.tor-1.address"),
         ("the same address", |config| set_address(config, "fd00::3"), "neighbors.peer.address"),
@@ -76,6 +96,14 @@ fn set_restart_time(config: &mut SpeakerConfig, restart_time_secs: u16) {
         Some(GracefulRestartConfig { restart_time_secs, ..GracefulRestartConfig::default() });
 }
 
+fn set_password(config: &mut SpeakerConfig, len: usize) {
+    config.neighbors[0].password = Some(Password::new("x".repeat(len)));
+}
+
+fn set_hold(config: &mut SpeakerConfig, len: usize) {
+    config.neighbors[0].hold = Some(Hold::Shutdown("x".repeat(len)));
+}
+
 fn set_address(config: &mut SpeakerConfig, address: &str) {
     config.neighbors[0].address = address.parse().unwrap();
 }
@@ -91,9 +119,10 @@ fn everything_that_is_wrong_is_said_at_once() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn only_sessions_that_must_reset_do() {
     // (change, reset with reasons, updated)
-    let cases: [(&str, Change, &[(&str, &[&str])], &[&str]); 17] = [
+    let cases: [(&str, Change, &[(&str, &[&str])], &[&str]); 21] = [
         ("nothing", |_| {}, &[], &[]),
         ("asn", |c| c.asn = 1, &[("tor-1", &["asn"]), ("peer", &["asn"])], &[]),
         (
@@ -135,6 +164,25 @@ fn only_sessions_that_must_reset_do() {
             &[],
         ),
         ("hops", |c| c.neighbors[0].ebgp_multihop = Some(3), &[("tor-1", &["ebgp_multihop"])], &[]),
+        (
+            "TTL security",
+            |c| c.neighbors[0].ttl_security_hops = Some(1),
+            &[("tor-1", &["ttl_security_hops"])],
+            &[],
+        ),
+        (
+            "a first password",
+            |c| c.neighbors[1].password = Some(Password::new("new")),
+            &[("peer", &["password"])],
+            &[],
+        ),
+        ("held down", |c| set_hold(c, 3), &[("tor-1", &["hold"])], &[]),
+        (
+            "a hop limit of one's own",
+            |c| c.neighbors[1].ttl_security_hops = Some(9),
+            &[("peer", &["ttl_security_hops"])],
+            &[],
+        ),
         ("export", |c| c.neighbors[0].export = ExportPolicy::OriginatedOnly, &[], &["tor-1"]),
         ("name", |c| c.neighbors[0].name = "other".to_owned(), &[], &["other"]),
         ("passive", |c| c.neighbors[0].passive = true, &[], &["tor-1"]),
@@ -183,4 +231,50 @@ fn a_short_text_is_enough_and_unknown_fields_are_refused() {
     ] {
         assert!(serde_json::from_str::<SpeakerConfig>(&wrong).is_err(), "{wrong}");
     }
+}
+
+#[test]
+fn what_changes_within_a_session() {
+    let with = |password: &str, hold: Option<Hold>| {
+        let mut config = config();
+        config.neighbors[0].password = Some(Password::new(password));
+        config.neighbors[0].hold = hold;
+        config
+    };
+    let shutdown = |text: &str| Some(Hold::Shutdown(text.to_owned()));
+    // (why, before, after)
+    let cases = [
+        ("another key", with("old", None), with("new", None)),
+        ("another reason", with("x", shutdown("a")), with("x", Some(Hold::Missing("b".to_owned())))),
+    ];
+    for (why, old, new) in cases {
+        let report = diff(&old, &new);
+        assert_eq!((report.reset, report.updated), (vec![], vec!["tor-1".to_owned()]), "{why}");
+    }
+}
+
+#[test]
+fn what_sockets_are_set_to() {
+    // (why, external, hops, TTL security, TTL, least TTL)
+    let cases = [
+        ("external: the same link", true, None, None, 1, None),
+        ("external, farther away", true, Some(3), None, 3, None),
+        ("internal: anywhere", false, None, None, 64, None),
+        ("secured on the same link", true, None, Some(1), 255, Some(255)),
+        ("secured, two hops", true, None, Some(2), 255, Some(254)),
+        ("secured and internal", false, None, Some(255), 255, Some(1)),
+    ];
+    for (why, is_ebgp, ebgp_multihop, ttl_security_hops, ttl, ttl_min) in cases {
+        let neighbor = NeighborConfig { ebgp_multihop, ttl_security_hops, ..neighbor("x", "10.0.0.2", 1) };
+        let transport = neighbor.transport(is_ebgp);
+        assert_eq!((transport.ttl, transport.ttl_min), (ttl, ttl_min), "{why}");
+    }
+}
+
+#[test]
+fn passwords_never_show() {
+    let mut config = config();
+    config.neighbors[0].password = Some(Password::new("swordfish"));
+    let texts = [format!("{config:?}"), serde_json::to_string(&config).unwrap()];
+    assert!(texts.iter().all(|text| !text.contains("swordfish")), "{texts:?}");
 }

@@ -1,13 +1,14 @@
 //! The driver's own task: takes what arrives, gives it to the speaker, and does what the speaker says.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use socket2::SockRef;
+use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -16,10 +17,11 @@ use super::connection::{Reader, Writer};
 use super::dial::{self, DIALS_MAX};
 use super::fib_queue::{FibEvent, FibQueue};
 use super::handle::Command;
+use super::listener::{self, Listeners};
 use super::outbox::{Outbox, Put};
 use super::watch::Watch;
-use super::{ARRIVAL_QUEUE_LEN, DriverError, listener, now, socket_options};
-use crate::config::{ConfigErrors, ConfigureReport};
+use super::{ARRIVAL_QUEUE_LEN, DriverError, kernel_options, now, socket_options};
+use crate::config::{ConfigErrors, ConfigureReport, Password, Transport};
 use crate::speaker::{ConnectionId, Dial, Input, Output, SessionEvent, Speaker, Stop};
 use crate::wire::SessionContext;
 
@@ -40,6 +42,8 @@ struct Connection {
     closing: CancellationToken,
     /// Until the speaker wants to hear it.
     unread: Option<OwnedReadHalf>,
+    /// A second descriptor, for a new key; only where there is a key.
+    socket: Option<OwnedFd>,
 }
 
 impl Drop for Connection {
@@ -53,6 +57,7 @@ impl Drop for Connection {
 /// The driver: fields and dispatch.
 pub(super) struct Driver {
     speaker: Speaker,
+    listeners: Listeners,
     connections: BTreeMap<ConnectionId, Connection>,
     dials: BTreeMap<ConnectionId, AbortHandle>,
     dial_permits: Arc<Semaphore>,
@@ -74,6 +79,7 @@ pub(super) struct Driver {
 impl Driver {
     pub(super) fn new(
         speaker: Speaker,
+        listeners: Listeners,
         bfd: Watch,
         fib: mpsc::Sender<FibEvent>,
         events: mpsc::Sender<SessionEvent>,
@@ -81,6 +87,7 @@ impl Driver {
         let (arrivals, arrival_queue) = mpsc::channel(ARRIVAL_QUEUE_LEN);
         Self {
             speaker,
+            listeners,
             connections: BTreeMap::new(),
             dials: BTreeMap::new(),
             dial_permits: Arc::new(Semaphore::new(DIALS_MAX)),
@@ -102,12 +109,10 @@ impl Driver {
     ///
     /// # Errors
     /// A task panicked; the others end with the driver.
-    pub(super) async fn run(
-        mut self,
-        listeners: Vec<TcpListener>,
-        mut commands: mpsc::Receiver<Command>,
-    ) -> Result<(), DriverError> {
-        for listener in listeners {
+    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) -> Result<(), DriverError> {
+        // Before the first connection is taken.
+        self.listeners.set_keys(self.speaker.passwords());
+        for listener in self.listeners.sockets() {
             self.tasks.spawn(listener::run(listener, self.arrivals.clone(), self.ending.clone()));
         }
         self.bfd.spawn(&mut self.tasks, &self.arrivals);
@@ -205,7 +210,8 @@ impl Driver {
     fn obey(&mut self, output: Output) {
         match output {
             Output::Dial(dial) => self.dial(dial),
-            Output::Admit { connection, ttl } => self.admit(connection, ttl),
+            Output::Admit { connection, transport } => self.admit(connection, &transport),
+            Output::Rekey { connection, remote, password } => self.rekey(connection, remote, &password),
             Output::Negotiated { connection, context } => {
                 if let Some(connection) = self.connections.get(&connection) {
                     connection.context.send_replace(Arc::new(context));
@@ -217,6 +223,7 @@ impl Driver {
             Output::FibSynced => self.fib.push_synced(),
             Output::Configured(result) => {
                 self.bfd.set(self.speaker.bfd_sessions());
+                self.listeners.set_keys(self.speaker.passwords());
                 if let Some(reply) = self.configuring.take() {
                     let _ = reply.send(result);
                 }
@@ -265,6 +272,10 @@ impl Driver {
         match (local, self.open(connection, stream)) {
             (Ok(local), Ok(())) => {
                 let (remote, local) = (socket_options::plain(remote.ip()), socket_options::plain(local.ip()));
+                if !self.listeners.is_keyed(remote) {
+                    self.connections.remove(&connection);
+                    return;
+                }
                 self.give(Input::Accepted { connection, remote, local });
             }
             // It was gone before we looked at it.
@@ -273,8 +284,11 @@ impl Driver {
     }
 
     /// Takes a connection in: it can be written to from now on, but is not read yet.
-    fn open(&mut self, connection: ConnectionId, stream: TcpStream) -> std::io::Result<()> {
+    fn open(&mut self, connection: ConnectionId, stream: TcpStream) -> io::Result<()> {
         socket_options::connected(&stream)?;
+        let remote = socket_options::plain(stream.peer_addr()?.ip());
+        let is_signed = self.listeners.wants_key(remote);
+        let socket = if is_signed { Some(stream.as_fd().try_clone_to_owned()?) } else { None };
         let (unread, half) = stream.into_split();
         let outbox = Arc::new(Outbox::default());
         let closing = CancellationToken::new();
@@ -287,20 +301,32 @@ impl Driver {
         };
         self.tasks.spawn(writer.run());
         let context = watch::Sender::new(Arc::new(SessionContext::before_open()));
-        self.connections.insert(connection, Connection { outbox, context, closing, unread: Some(unread) });
+        self.connections
+            .insert(connection, Connection { outbox, context, closing, unread: Some(unread), socket });
         Ok(())
     }
 
-    fn admit(&mut self, id: ConnectionId, ttl: u8) {
+    fn admit(&mut self, id: ConnectionId, transport: &Transport) {
         let Some(half) = self.connections.get(&id).and_then(|connection| connection.unread.as_ref()) else {
             return;
         };
         let stream: &TcpStream = half.as_ref();
-        let is_ipv4 = stream.local_addr().is_ok_and(|local| local.is_ipv4());
-        if let Err(error) = socket_options::set_ttl(&SockRef::from(stream), is_ipv4, ttl) {
-            self.broke(id, format!("the TTL cannot be set: {error}"));
-        } else {
-            self.read(id);
+        // The key stands on the connection too: it may have come before the listener had it.
+        let protect = |remote: SocketAddr| {
+            socket_options::protect(stream, socket_options::plain(remote.ip()), transport)
+        };
+        match stream.peer_addr().and_then(protect) {
+            Ok(()) => self.read(id),
+            Err(error) => self.broke(id, format!("the connection cannot be protected: {error}")),
+        }
+    }
+
+    fn rekey(&mut self, id: ConnectionId, remote: IpAddr, password: &Password) {
+        let socket = self.connections.get(&id).and_then(|connection| connection.socket.as_ref());
+        let result =
+            socket.map(|socket| kernel_options::set_password(socket.as_fd(), remote, Some(password)));
+        if let Some(Err(error)) = result {
+            self.broke(id, format!("the new password cannot be set: {error}"));
         }
     }
 

@@ -2,9 +2,13 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::AsFd;
 
 use socket2::SockRef;
 use tokio::net::TcpStream;
+
+use super::kernel_options;
+use crate::config::Transport;
 
 /// Class Selector 6: routing goes before what it routes (RFC 4271 appendix E).
 const TOS_CS6: u32 = 0xc0;
@@ -19,6 +23,20 @@ pub(super) fn prepare(socket: &SockRef<'_>, is_ipv4: bool) -> io::Result<()> {
 /// Sets the TTL or hop limit of all packets from here on.
 pub(super) fn set_ttl(socket: &SockRef<'_>, is_ipv4: bool, ttl: u8) -> io::Result<()> {
     if is_ipv4 { socket.set_ttl_v4(u32::from(ttl)) } else { socket.set_unicast_hops_v6(u32::from(ttl)) }
+}
+
+/// Sets what protects a connection with this address.
+pub(super) fn protect(socket: impl AsFd, remote: IpAddr, transport: &Transport) -> io::Result<()> {
+    let options = SockRef::from(&socket);
+    let is_ipv4 = remote.is_ipv4();
+    set_ttl(&options, is_ipv4, transport.ttl)?;
+    if let Some(ttl_min) = transport.ttl_min {
+        kernel_options::set_ttl_min(socket.as_fd(), is_ipv4, ttl_min)?;
+    }
+    if transport.password.is_some() {
+        kernel_options::set_password(socket.as_fd(), remote, transport.password.as_ref())?;
+    }
+    Ok(())
 }
 
 /// Sets what a connection needs while it lives.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::helper::Loss;
-use crate::config::NeighborConfig;
+use crate::config::{NeighborConfig, Transport};
 use crate::fsm::Negotiated;
 use crate::speaker::{ConnectionId, Dial, Output, SessionEvent, SessionEventKind};
 use crate::wire::{self, Family, Message, RouteRefresh, SessionContext, Update};
@@ -44,16 +44,16 @@ impl<'a> Turn<'a> {
         self.effects.push(PeerEffect::Output(output));
     }
 
-    pub(super) fn dial(&mut self, config: &NeighborConfig, ttl: u8) -> ConnectionId {
+    pub(super) fn dial(&mut self, config: &NeighborConfig, transport: Transport) -> ConnectionId {
         *self.dials += 1;
         let connection = ConnectionId::Dialed(*self.dials);
         let remote = SocketAddr::new(config.address, config.port);
-        self.output(Output::Dial(Dial { connection, remote, local: config.local_address, ttl }));
+        self.output(Output::Dial(Dial { connection, remote, local: config.local_address, transport }));
         connection
     }
 
-    pub(super) fn admit(&mut self, connection: ConnectionId, ttl: u8) {
-        self.output(Output::Admit { connection, ttl });
+    pub(super) fn admit(&mut self, connection: ConnectionId, transport: Transport) {
+        self.output(Output::Admit { connection, transport });
     }
 
     pub(super) fn close(&mut self, connection: ConnectionId) {

@@ -19,6 +19,9 @@ const MUTE_CONNECTION_TIME: Duration = Duration::from_secs(5);
 impl Peer {
     /// Whether a connection from the neighbor is welcome; the error says why not.
     pub(super) fn admit(&self, now: Instant) -> Result<(), &'static str> {
+        if self.config.hold.is_some() {
+            return Err("the session is held down here");
+        }
         if matches!(self.phase, Phase::Idle { accepts: false, .. }) && self.slots.is_empty() {
             return Err("pausing after an error of the last session");
         }
@@ -198,9 +201,7 @@ impl Peer {
         match self.phase {
             Phase::Connect { dial, .. } => {
                 turn.close(dial);
-                let reason =
-                    "no answer; is the address right, and do filters or TCP MD5 keys let it through?";
-                self.give_up_dial(turn, reason);
+                self.give_up_dial(turn, self.silence());
             }
             Phase::Idle { .. } if self.config.passive => self.phase = Phase::Active { retry_at: None },
             Phase::Idle { .. } | Phase::Active { .. } if self.is_coming_up() => {
@@ -208,8 +209,22 @@ impl Peer {
                 self.phase = Phase::Active { retry_at: Some(turn.now + pause) };
             }
             Phase::Idle { .. } | Phase::Active { .. } => {
-                let dial = turn.dial(&self.config, self.ttl());
+                let dial = turn.dial(&self.config, self.transport());
                 self.phase = Phase::Connect { dial, give_up_at: turn.now + DIAL_TIMEOUT };
+            }
+        }
+    }
+
+    /// What no answer at all may mean. A kernel drops segments with a wrong signature or a low TTL in silence.
+    fn silence(&self) -> &'static str {
+        match (&self.config.password, self.config.ttl_security_hops) {
+            (Some(_), _) => "timed out: a wrong TCP MD5 password looks like this, here or there",
+            (None, Some(_)) => {
+                "timed out: a neighbor that is farther away than ttl_security_hops looks like this"
+            }
+            (None, None) => {
+                "timed out: is the address right, and do filters let it through? Does the neighbor \
+                             want a TCP MD5 password?"
             }
         }
     }

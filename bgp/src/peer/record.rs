@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::config::Hold;
 use crate::fsm::Down;
 use crate::status::{ErrorStatus, SessionState};
 
@@ -56,6 +57,11 @@ impl Record {
             self.flaps += 1;
             self.faulty_updates = 0;
         }
+    }
+
+    /// Why there is to be no session; nothing any more.
+    pub(super) fn note_hold(&mut self, now: Instant, hold: Option<&Hold>) {
+        self.down = hold.map(|hold| Error { reason: hold.to_string(), at: now });
     }
 
     pub(super) fn note_dial_failed(&mut self, now: Instant, reason: &str) {

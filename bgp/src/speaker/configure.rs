@@ -1,12 +1,12 @@
 //! From one configuration to the next.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Output, Speaker};
-use crate::config::{ConfigureReport, NeighborConfig, SpeakerConfig, diff};
+use crate::config::{ConfigureReport, NeighborConfig, Password, SpeakerConfig, diff};
 use crate::fsm::Terms;
 use crate::peer::{Loss, Peer};
 use crate::wire::{Capability, Family, Notification, Open};
@@ -28,15 +28,17 @@ impl Speaker {
         outputs: &mut Vec<Output>,
     ) -> ConfigureReport {
         let report = diff(&self.config, &config);
+        let rekeyed = rekeyed(&self.config, &config);
         let is_decision_changed = self.config.multipath_max != config.multipath_max;
         self.config = config;
         self.remove_peers(now, outputs);
         self.update_peers(now);
         self.add_peers(now);
         for reset in &report.reset {
-            self.with_peer(now, reset.address, outputs, |peer, turn| {
-                peer.reset(turn, &Notification::configuration_change());
-            });
+            self.start_anew(now, reset.address, outputs);
+        }
+        for address in rekeyed {
+            self.with_peer(now, address, outputs, |peer, turn| peer.rekey(turn));
         }
         self.regroup();
         self.learn_own_addresses();
@@ -45,6 +47,25 @@ impl Speaker {
         }
         self.restart.on_neighbors(now, &self.peers.keys().copied().collect());
         report
+    }
+
+    /// Ends the session; it comes up again unless it is to be held down.
+    fn start_anew(&mut self, now: Instant, address: IpAddr, outputs: &mut Vec<Output>) {
+        let hold = self.peers.get(&address).and_then(|peer| peer.config().hold.clone());
+        self.with_peer(now, address, outputs, |peer, turn| match &hold {
+            Some(hold) => peer.hold(turn, hold),
+            None => peer.reset(turn, &Notification::configuration_change()),
+        });
+        if hold.is_some() {
+            self.rib.lose(address, &Loss::default());
+        }
+    }
+
+    /// The key that connections from each neighbor must be signed with.
+    #[cfg_attr(not(feature = "io"), expect(dead_code, reason = "the driver keys its listeners by it"))]
+    pub(crate) fn passwords(&self) -> BTreeMap<IpAddr, Password> {
+        let neighbors = self.config.neighbors.iter();
+        neighbors.filter_map(|neighbor| Some((neighbor.address, neighbor.password.clone()?))).collect()
     }
 
     /// Gives every neighbor its configuration, and the OPEN that it is to send next.
@@ -117,4 +138,14 @@ impl Speaker {
             remote_asn: neighbor.remote_asn,
         }
     }
+}
+
+/// The neighbors whose key is another one.
+fn rekeyed(old: &SpeakerConfig, new: &SpeakerConfig) -> Vec<IpAddr> {
+    let former: BTreeMap<IpAddr, &Option<Password>> =
+        old.neighbors.iter().map(|neighbor| (neighbor.address, &neighbor.password)).collect();
+    let is_rekeyed = |neighbor: &&NeighborConfig| {
+        former.get(&neighbor.address).is_some_and(|before| before.is_some() && **before != neighbor.password)
+    };
+    new.neighbors.iter().filter(is_rekeyed).map(|neighbor| neighbor.address).collect()
 }

@@ -9,7 +9,7 @@ use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
 use crate::bfd::Change;
-use crate::config::{ConfigErrors, ConfigureReport, Origination, SpeakerConfig};
+use crate::config::{ConfigErrors, ConfigureReport, Origination, Password, SpeakerConfig, Transport};
 use crate::fib::RouteChange;
 use crate::wire::{AttributeFault, DecodeError, Family, Message, SessionContext};
 
@@ -126,8 +126,17 @@ pub enum Output {
     Admit {
         /// Which.
         connection: ConnectionId,
-        /// The TTL or hop limit to send with.
-        ttl: u8,
+        /// The options.
+        transport: Transport,
+    },
+    /// Sign what follows on the connection with another key, and expect that of the neighbor.
+    Rekey {
+        /// Which.
+        connection: ConnectionId,
+        /// The neighbor's address.
+        remote: IpAddr,
+        /// The key.
+        password: Password,
     },
     /// Decode what comes next on the connection by this. It precedes the KEEPALIVE
     /// that lets the peer send anything that depends on it.
@@ -170,8 +179,8 @@ pub struct Dial {
     pub remote: SocketAddr,
     /// From where; the kernel chooses if none.
     pub local: Option<IpAddr>,
-    /// The TTL or hop limit to send with.
-    pub ttl: u8,
+    /// What its socket is set to.
+    pub transport: Transport,
 }
 
 /// Something worth a line in the log.

@@ -169,7 +169,8 @@ fn the_order_of_a_session_coming_up() {
     let mut stage = Stage::new(|_| {});
     stage.input(originate(&["10.1.0.0/24"]));
     let connection = stage.accept();
-    assert!(matches!(stage.outputs[0], Output::Admit { ttl: 1, .. }), "external neighbors are one hop away");
+    let Output::Admit { transport, .. } = &stage.outputs[0] else { panic!("{:?}", stage.outputs) };
+    assert_eq!(transport.ttl, 1, "external neighbors are one hop away");
     assert!(matches!(stage.take_sent(connection)[..], [Message::Open(_)]));
     stage.receive(connection, Message::Open(open()));
     let context =
@@ -438,4 +439,36 @@ fn equal_seeds_and_inputs_give_equal_outputs() {
         (format!("{:?}", stage.outputs), start)
     };
     assert_eq!(run(), run());
+}
+
+#[test]
+fn a_held_session_stays_down_and_says_why() {
+    let (mut stage, connection) = Stage::established();
+    stage.update(connection, announce(&["10.2.0.0/24"]));
+    stage.pass(Duration::from_millis(10));
+    let mut config = stage.speaker.config.clone();
+    config.neighbors[0].hold = Some(crate::config::Hold::Shutdown("new cables".to_owned()));
+    stage.input(Input::Configure(config.clone()));
+    let sent = stage.take_sent(connection);
+    let Some(Message::Notification(notification)) = sent.last() else { panic!("{sent:?}") };
+    assert_eq!(notification.to_string(), Notification::admin_shutdown("new cables").to_string());
+    stage.pass(Duration::from_mins(10));
+    assert!(stage.speaker.routes().is_empty(), "its routes are gone");
+    let neighbor = stage.speaker.status(stage.now).neighbors.remove(0);
+    assert_eq!(neighbor.state, SessionState::Idle);
+    assert_eq!(neighbor.last_down.unwrap().reason, "shut down by configuration: new cables");
+    let refused = stage.accept();
+    assert!(
+        stage
+            .outputs
+            .iter()
+            .any(|output| matches!(output, Output::Close { connection } if *connection == refused))
+    );
+
+    config.neighbors[0].hold = None;
+    stage.input(Input::Configure(config));
+    let connection = stage.accept();
+    stage.receive(connection, Message::Open(open()));
+    stage.receive(connection, Message::Keepalive);
+    assert_eq!(stage.state(), SessionState::Established);
 }

@@ -330,7 +330,7 @@ impl Network {
                 let from = self.end(node, dial.connection);
                 self.schedule(Event::Dialed { from, to: dial.remote.ip() });
             }
-            Output::Admit { .. } => {}
+            Output::Admit { .. } | Output::Rekey { .. } => {}
             Output::Negotiated { connection, context } => {
                 self.nodes[node].contexts.insert(connection, context);
             }

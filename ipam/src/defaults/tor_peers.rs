@@ -65,15 +65,8 @@ impl Lines {
             return Err(format!("more than {PEERS_MAX} routers; create the others as BGPPeer objects"));
         }
         let name = self.name(rack)?;
-        let spec = BGPPeerSpec {
-            node_selector: selector(rack),
-            peer_ip: address.to_string(),
-            as_number,
-            port: 179,
-            hold_time_seconds: None,
-            passive: false,
-            bfd: None,
-        };
+        let spec =
+            BGPPeerSpec { node_selector: selector(rack), ..BGPPeerSpec::new(address.to_string(), as_number) };
         self.peers.push(BGPPeer::new(&name, spec));
         Ok(())
     }

@@ -35,7 +35,7 @@ pub(super) struct Objects {
 
 impl Objects {
     pub(super) fn watch(context: &AttachmentsContext) -> Self {
-        let of_node = Scope { fields: Some(format!("spec.nodeName={}", context.node_name)) };
+        let of_node = Scope { fields: Some(format!("spec.nodeName={}", context.node_name)), namespace: None };
         Self {
             pods: watch(&context.client, of_node),
             blocks: watch(&context.client, Scope::default()),

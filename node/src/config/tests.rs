@@ -29,6 +29,7 @@ fn view(mesh: bool, peers: &[(&str, api::BGPPeerSpec)]) -> ClusterView {
         ]),
         configurations: BTreeMap::from([("default".to_owned(), configuration)]),
         peers: peers.iter().map(|(name, spec)| ((*name).to_owned(), spec.clone())).collect(),
+        passwords: BTreeMap::new(),
     }
 }
 
@@ -158,4 +159,67 @@ fn a_node_that_cannot_speak_says_why() {
     for (why, view, name, message) in cases {
         assert_eq!(desired(&view, name).unwrap_err().to_string(), message, "{why}");
     }
+}
+
+#[test]
+fn a_session_waits_for_its_password() {
+    const MISSING: &str = "Secret kube-system/tortie-bgp-passwords is missing or cannot be read";
+    const NO_KEY: &str = "Secret kube-system/tortie-bgp-passwords has no text under key `tor`";
+    let secret = |key: &str, value: &[u8]| Some((key.to_owned(), value.to_owned()));
+    // (why, entry of the Secret if there is one, why it waits; empty: it has the password)
+    let cases = [
+        ("no Secret", None, MISSING),
+        ("another key", secret("other", b"x"), NO_KEY),
+        ("an empty password is none", secret("tor", b""), NO_KEY),
+        ("no text", secret("tor", &[0xff]), NO_KEY),
+        (
+            "too long",
+            secret("tor", &[b'x'; 81]),
+            "neighbors.tor.password: it has 81 bytes; give 1 to 80 bytes, or leave it out",
+        ),
+        ("a password", secret("tor", b"secret"), ""),
+    ];
+    for (why, entry, reason) in cases {
+        let mut spec = peer("10.0.0.254", 64601, "all()");
+        spec.password_key = Some("tor".to_owned());
+        let mut view = view(false, &[("tor", spec)]);
+        if let Some((key, value)) = entry {
+            let data = BTreeMap::from([(key, k8s_openapi::ByteString(value))]);
+            let secret = k8s_openapi::api::core::v1::Secret { data: Some(data), ..Default::default() };
+            let name = api::names::BGP_PASSWORDS_SECRET.to_owned();
+            view.passwords.insert(name, Passwords::of(secret));
+        }
+        let desired = desired(&view, "a").unwrap();
+        let neighbor = &desired.speaker.neighbors[0];
+        let hold = neighbor.hold.as_ref().map(ToString::to_string).unwrap_or_default();
+        assert_eq!(hold, reason, "{why}");
+        assert_eq!(neighbor.password.is_some(), reason.is_empty(), "{why}: never tried without");
+        let found: Vec<String> = desired.problems.iter().map(ToString::to_string).collect();
+        let expected = format!("BGPPeer tor: spec.passwordKey: {reason}; the session stays down");
+        let expected: Vec<String> = Some(expected).filter(|_| !reason.is_empty()).into_iter().collect();
+        assert_eq!(found, expected, "{why}");
+        assert_eq!(desired.speaker.check(), Ok(()), "{why}: a speaker takes it");
+    }
+}
+
+#[test]
+fn fields_of_a_peer_reach_its_session() {
+    let with = |change: fn(&mut api::BGPPeerSpec)| {
+        let mut spec = peer("10.0.0.254", 64601, "all()");
+        change(&mut spec);
+        desired(&view(false, &[("tor", spec)]), "a").unwrap()
+    };
+    let first = |desired: Desired| desired.speaker.neighbors.into_iter().next().unwrap();
+    assert_eq!(first(with(|spec| spec.ttl_security = Some(2))).ttl_security_hops, Some(2));
+    assert_eq!(first(with(|spec| spec.ebgp_multihop = Some(3))).ebgp_multihop, Some(3));
+    assert_eq!(first(with(|_| {})).local_address, None);
+    let own = first(with(|spec| spec.source_address = api::bgp_peer::SourceAddress::UseNodeIP));
+    assert_eq!(own.local_address, Some("10.0.0.1".parse().unwrap()));
+    let held = first(with(|spec| spec.shutdown = Some("new cables".to_owned())));
+    assert_eq!(held.hold.unwrap().to_string(), "shut down by configuration: new cables");
+    let internal = with(|spec| {
+        spec.as_number = 64512;
+        spec.ebgp_multihop = Some(3);
+    });
+    assert!(internal.speaker.neighbors.is_empty() && internal.problems.len() == 1, "{:?}", internal.problems);
 }

@@ -1,12 +1,16 @@
 //! The TOML file: what the router shall be, or an error that names the field and the remedy.
 
-use std::{fmt, fs, net::SocketAddr, path::Path};
+use std::{
+    fmt, fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, anyhow};
 use bgp::{
     config::{
         GracefulRestartConfig, HOLD_TIME_SECS_DEFAULT, MULTIPATH_MAX_DEFAULT, NeighborConfig, Origination,
-        Originations, SpeakerConfig,
+        Originations, Password, SpeakerConfig,
     },
     wire::RouterId,
 };
@@ -46,7 +50,7 @@ struct Raw {
     #[serde(default)]
     graceful_restart: GracefulRestart,
     #[serde(default)]
-    neighbors: Vec<NeighborConfig>,
+    neighbors: Vec<Neighbor>,
 }
 
 fn hold_time_secs_default() -> u16 {
@@ -86,11 +90,45 @@ impl RouterFile {
             graceful_restart: raw.graceful_restart.0,
             multipath_max: raw.multipath_max,
             import_default_routes: raw.import_default_routes,
-            neighbors: raw.neighbors,
+            neighbors: raw.neighbors.into_iter().map(Neighbor::checked).collect::<Result<_>>()?,
         };
         speaker.check()?;
         let originate = raw.originate.into_iter().map(Originated::checked).collect::<Result<_>>()?;
         Ok(Self { speaker, listen: raw.listen, kernel_routes: raw.kernel_routes, originate })
+    }
+}
+
+/// A neighbor whose password may stand in a file of its own.
+#[derive(Debug)]
+struct Neighbor {
+    config: NeighborConfig,
+    password_file: Option<PathBuf>,
+}
+
+impl Neighbor {
+    /// With the password read; the line's end is not part of it.
+    fn checked(mut self) -> Result<NeighborConfig> {
+        let field = format!("neighbors.{}.password_file", self.config.name);
+        let Some(path) = self.password_file else { return Ok(self.config) };
+        if self.config.password.is_some() {
+            return Err(anyhow!("{field}: there is a `password` too; keep one of the two"));
+        }
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("{field}: cannot read {}", path.display()))?;
+        self.config.password = Some(Password::new(text.trim_end_matches(['\r', '\n'])));
+        Ok(self.config)
+    }
+}
+
+impl<'de> Deserialize<'de> for Neighbor {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut table = toml::Table::deserialize(deserializer)?;
+        let password_file = table.remove("password_file").map(PathBuf::deserialize).transpose();
+        let password_file =
+            password_file.map_err(|error| de::Error::custom(format!("password_file: {error}")))?;
+        let config =
+            NeighborConfig::deserialize(table).map_err(|error| de::Error::custom(error.message()))?;
+        Ok(Self { config, password_file })
     }
 }
 

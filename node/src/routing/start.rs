@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use api::names;
 use bgp::speaker::RestartMode;
 use tracing::warn;
 
@@ -33,6 +34,10 @@ pub(super) async fn first_configuration(context: &RoutingContext, view: &mut Vie
             warn!("the API server is silent and there is no snapshot; routing waits for its first answer");
             view.in_sync().await?;
         }
+    }
+    if !matches!(tokio::time::timeout(API_SILENCE_MAX, view.passwords_in_sync()).await, Ok(Ok(()))) {
+        let secret = names::BGP_PASSWORDS_SECRET;
+        warn!(secret, "the Secret is not read yet; sessions with a password wait for it");
     }
     loop {
         match config::desired(view.cluster(), &context.node_name) {

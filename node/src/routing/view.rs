@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, anyhow};
-use api::{BGPConfiguration, BGPPeer};
-use k8s_openapi::api::core::v1::Node;
+use api::{BGPConfiguration, BGPPeer, names};
+use k8s_openapi::api::core::v1::{Node, Secret};
 use kube::{Client, ResourceExt};
 use tokio::sync::mpsc;
 
 use crate::{
-    config::{ClusterView, NodeFacts},
+    config::{ClusterView, NodeFacts, Passwords},
     watch::{Scope, Update, watch},
 };
 
@@ -19,8 +19,12 @@ pub(super) struct View {
     nodes: mpsc::Receiver<Update<Node>>,
     configurations: mpsc::Receiver<Update<BGPConfiguration>>,
     peers: mpsc::Receiver<Update<BGPPeer>>,
+    secrets: mpsc::Receiver<Update<Secret>>,
     /// Nodes, configurations, peers: whether the first list has come.
     synced: [bool; 3],
+    /// Whether the Secret was read, or is known not to be there. Routing does not wait for it: what needs a
+    /// password waits for itself.
+    secrets_synced: bool,
 }
 
 impl View {
@@ -30,7 +34,9 @@ impl View {
             nodes: watch(client, Scope::default()),
             configurations: watch(client, Scope::default()),
             peers: watch(client, Scope::default()),
+            secrets: watch(client, of_passwords()),
             synced: [false; 3],
+            secrets_synced: false,
         }
     }
 
@@ -50,11 +56,22 @@ impl View {
         if !peers {
             self.cluster.peers = snapshot.peers;
         }
+        if !self.secrets_synced {
+            self.cluster.passwords = snapshot.passwords;
+        }
     }
 
     /// Waits until the first list of every kind has come.
     pub(super) async fn in_sync(&mut self) -> Result<()> {
         while self.synced.contains(&false) {
+            self.changed().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the Secret was read if a peer's password is in it.
+    pub(super) async fn passwords_in_sync(&mut self) -> Result<()> {
+        while !self.secrets_synced && self.cluster.peers.values().any(|peer| peer.password_key.is_some()) {
             self.changed().await?;
         }
         Ok(())
@@ -84,8 +101,20 @@ impl View {
                 let update = update.ok_or_else(gone)?;
                 apply(&mut self.cluster.peers, peers, update, |object| object.spec)
             }
+            update = self.secrets.recv() => {
+                let update = update.ok_or_else(gone)?;
+                apply(&mut self.cluster.passwords, &mut self.secrets_synced, update, Passwords::of)
+            }
         };
         Ok(is_news)
+    }
+}
+
+/// The one Secret that routing may read.
+fn of_passwords() -> Scope {
+    Scope {
+        fields: Some(format!("metadata.name={}", names::BGP_PASSWORDS_SECRET)),
+        namespace: Some(names::NAMESPACE.to_owned()),
     }
 }
 

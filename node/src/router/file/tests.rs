@@ -94,3 +94,40 @@ fn a_file_that_is_not_there_is_named() {
     let error = RouterFile::read(Path::new("/nowhere/router.toml")).expect_err("not there");
     assert_eq!(error.to_string(), "--config /nowhere/router.toml: cannot read");
 }
+
+#[test]
+fn passwords_and_where_they_may_stand() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("password");
+    fs::write(&path, "secret\n").unwrap();
+    let neighbor = |line: &str| {
+        format!("{LEAST}[[neighbors]]\nname = \"n\"\naddress = \"10.0.0.2\"\nremote_asn = 1\n{line}\n")
+    };
+    let file = format!("password_file = {:?}", path.display().to_string());
+    // (lines, what the error names; empty: the password is `secret`)
+    let cases = [
+        ("password = \"secret\"".to_owned(), ""),
+        (file.clone(), ""),
+        (format!("password = \"x\"\n{file}"), "neighbors.n.password_file: there is a `password` too"),
+        ("password_file = \"/nowhere\"".to_owned(), "neighbors.n.password_file: cannot read /nowhere"),
+        ("password_file = 5".to_owned(), "password_file: invalid type"),
+        ("password = \"\"".to_owned(), "neighbors.n.password: it has 0 bytes"),
+        ("pasword = \"x\"".to_owned(), "unknown field `pasword`"),
+    ];
+    for (lines, expected) in cases {
+        match RouterFile::parse(&neighbor(&lines)) {
+            Ok(file) => {
+                assert_eq!(expected, "", "{lines}");
+                assert_eq!(file.speaker.neighbors[0].password, Some(Password::new("secret")), "{lines}");
+            }
+            Err(error) => {
+                assert!(!expected.is_empty() && format!("{error:#}").contains(expected), "{error:#}");
+            }
+        }
+    }
+    let held =
+        RouterFile::parse(&neighbor("hold = { shutdown = \"new cables\" }\nttl_security_hops = 1")).unwrap();
+    let neighbor = &held.speaker.neighbors[0];
+    assert_eq!(neighbor.hold.as_ref().unwrap().to_string(), "shut down by configuration: new cables");
+    assert_eq!(neighbor.ttl_security_hops, Some(1));
+}
