@@ -134,6 +134,10 @@ pub struct GcRequest {
     pub network: String,
     /// All attachments of that network that the runtime knows.
     pub valid: Vec<ValidAttachment>,
+    /// When the runtime asked, in milliseconds of the Unix epoch: what was attached later it cannot know. Absent from
+    /// plugins of old, whose question counts as asked when it arrives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_at_millis: Option<u64>,
 }
 
 /// One attachment that is in use.

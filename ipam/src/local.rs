@@ -198,7 +198,24 @@ impl Local {
             }
         }
         self.move_strays_home();
+        self.release_left_behind(now);
         self.begin_blocks();
+    }
+
+    /// Takes back what only a block's status says of a pod of which the kernel has another interface: the interface
+    /// that had it was deleted while nobody looked. Of a pod that has none at all it stays for its next sandbox.
+    fn release_left_behind(&mut self, now: Moment) {
+        let attached: BTreeSet<String> = self
+            .leases()
+            .into_iter()
+            .filter(|(_, owner)| owner.attachment.is_some())
+            .map(|(_, owner)| owner.pod_uid)
+            .collect();
+        let mut released = Vec::new();
+        for held in self.blocks.values_mut() {
+            let is_left = |owner: &Owner| owner.attachment.is_none() && attached.contains(&owner.pod_uid);
+            held.release_where(now, &is_left, &mut released);
+        }
     }
 
     /// Takes back the addresses of one attachment and tells which they were: their conntrack

@@ -19,6 +19,7 @@ pub mod control_socket;
 pub mod daemon;
 pub mod http;
 pub mod install;
+pub mod learned;
 pub mod logging;
 pub mod policy;
 pub mod report;

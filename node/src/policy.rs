@@ -30,7 +30,7 @@ use tracing::{info, warn};
 use crate::{
     config::Problem,
     shared::{PolicyProgress, Shared},
-    snapshot::{API_SILENCE_MAX, PolicySnapshot, Snapshots},
+    snapshot::{API_SILENCE_MAX, Background, PolicySnapshot, SNAPSHOT_PAUSE, Snapshots},
 };
 use kernel::Kernel;
 use objects::Objects;
@@ -43,10 +43,6 @@ const UPDATES_MAX: usize = 4096;
 
 /// How long after a refusal the whole program is written anew.
 const RETRY_TIME: Duration = Duration::from_millis(500);
-
-/// How long after a change the snapshot is written: a burst of changes costs one file, and what a daemon that is killed
-/// may not find again is no older than this.
-const SNAPSHOT_PAUSE: Duration = Duration::from_millis(200);
 
 /// What the compartment is given.
 #[derive(Clone)]
@@ -79,6 +75,7 @@ pub async fn run(context: PolicyContext, stop: CancellationToken) -> Result<()> 
         context,
         problems: Vec::new(),
         generation: 0,
+        writing: Background::default(),
     };
     tokio::select! {
         result = policy.follow() => result,
@@ -96,6 +93,8 @@ struct Policy {
     problems: Vec<Problem>,
     /// The generation of endpoints that the compiler has.
     generation: u64,
+    /// The snapshot's file.
+    writing: Background,
 }
 
 impl Policy {
@@ -111,8 +110,7 @@ impl Policy {
                 None => self.take_changes().await?,
                 Some(at) => {
                     let Ok(delta) = tokio::time::timeout_at(at, self.take_changes()).await else {
-                        keep_at = None;
-                        self.keep();
+                        keep_at = self.keep();
                         continue;
                     };
                     delta?
@@ -150,11 +148,19 @@ impl Policy {
         Ok(())
     }
 
-    /// Writes the last-good snapshot, unless parts of it would be from a former one.
-    fn keep(&self) {
-        if self.objects.in_sync() {
-            self.context.snapshots.store_policy(&PolicySnapshot::of(self.compiler.model()));
+    /// Writes the last-good snapshot, unless parts of it would be from a former one; when it is to be tried again if
+    /// the former is still being written.
+    fn keep(&mut self) -> Option<Instant> {
+        if !self.objects.in_sync() {
+            return None;
         }
+        if self.writing.is_busy() {
+            return Some(Instant::now() + SNAPSHOT_PAUSE);
+        }
+        let kept = PolicySnapshot::of(self.compiler.model());
+        let snapshots = self.context.snapshots.clone();
+        self.writing.start(move || snapshots.store_policy(&kept));
+        None
     }
 
     /// Brings the kernel to the whole program, however often that takes; objects go on to gather meanwhile, so that

@@ -63,7 +63,7 @@ pub async fn run(context: RoutingContext, stop: CancellationToken) -> Result<()>
         () = stop.cancelled() => return Ok(()),
     };
     let mut desired = first;
-    let mut forwarding = Forwarding::new(context.routes.clone());
+    let mut forwarding = Forwarding::new(context.routes.clone(), context.shared.learned.clone());
     loop {
         let mode = forwarding.restart_mode();
         let mut session = tokio::select! {

@@ -3,14 +3,16 @@
 //! ```text
 //! attachments --endpoints--> policy, routing     routing --routing--> status
 //! attachments --blocks-----> routing             policy  --policy---> attachments, status
+//! routing     --learned----> attachments
 //! ```
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
+use ipam::moment::Moment;
 use ipnetwork::IpNetwork;
 use tokio::sync::watch;
 
-use crate::{addresses::NodeAddresses, config::Problem};
+use crate::{addresses::NodeAddresses, config::Problem, learned::Learned};
 
 /// Whom an interface serves.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,6 +36,10 @@ impl std::fmt::Display for PodIdentity {
 pub struct Endpoint {
     /// The host side's name.
     pub interface: String,
+    /// The host side's number in the kernel, which counts up: an interface that was made later has a greater one.
+    pub index: u32,
+    /// When it was attached; [`Moment::NEVER`] for one that a former daemon attached.
+    pub since: Moment,
     /// Whom it serves.
     pub pod: PodIdentity,
     /// What the host side bears in the kernel, by which a later daemon knows whom it serves.
@@ -115,6 +121,8 @@ pub struct Shared {
     pub policy: watch::Sender<PolicyProgress>,
     /// Written by routing.
     pub routing: watch::Sender<RoutingProgress>,
+    /// What peers advertise; written by routing.
+    pub learned: Learned,
     /// Raised by routing whenever a session came up or went down.
     pub sessions: watch::Sender<u64>,
 }
@@ -126,6 +134,7 @@ impl Default for Shared {
             blocks: watch::Sender::new(OwnBlocks::default()),
             policy: watch::Sender::new(PolicyProgress::default()),
             routing: watch::Sender::new(RoutingProgress::default()),
+            learned: Learned::default(),
             sessions: watch::Sender::new(0),
         }
     }

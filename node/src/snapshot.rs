@@ -16,6 +16,7 @@ use felix::model::{self, Model, Namespace, Policy, Pool};
 use ipam::local::Memory;
 use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tokio::task::JoinHandle;
 use tracing::warn;
 
 use crate::{
@@ -25,6 +26,26 @@ use crate::{
 
 /// How long the API server may stay silent before the last-good snapshot is used.
 pub const API_SILENCE_MAX: Duration = Duration::from_secs(5);
+
+/// How long after a change a snapshot is written: a burst of changes costs one file, and what a daemon that is killed
+/// may not find again is no older than this.
+pub const SNAPSHOT_PAUSE: Duration = Duration::from_millis(200);
+
+/// One file at a time that is written beside the thread that keeps the state: a disk may take its time.
+#[derive(Debug, Default)]
+pub struct Background(Option<JoinHandle<()>>);
+
+impl Background {
+    /// Whether the last one is still being written.
+    pub fn is_busy(&self) -> bool {
+        self.0.as_ref().is_some_and(|writing| !writing.is_finished())
+    }
+
+    /// Begins to write; the runtime waits for its end before it ends itself.
+    pub fn start(&mut self, write: impl FnOnce() + Send + 'static) {
+        self.0 = Some(tokio::task::spawn_blocking(write));
+    }
+}
 
 /// The folder of the snapshots.
 #[derive(Clone, Debug)]
@@ -174,7 +195,10 @@ impl Snapshots {
         let mut file =
             fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
         file.write_all(&serde_json::to_vec(value)?)?;
-        fs::rename(&beside, path)
+        file.sync_all()?;
+        fs::rename(&beside, path)?;
+        // The name is on disk only with its folder: a power cut must not leave an empty file.
+        fs::File::open(&self.folder)?.sync_all()
     }
 }
 

@@ -29,6 +29,7 @@ fn requests_survive_the_wire() {
         Request::Gc(GcRequest {
             network: "tortie".into(),
             valid: vec![ValidAttachment { container_id: "c1".into(), ifname: "eth0".into() }],
+            asked_at_millis: Some(1_800_000_000_000),
         }),
     ];
     for request in cases {

@@ -276,6 +276,35 @@ fn the_kernel_is_believed_before_the_status() {
 }
 
 #[test]
+fn a_second_interface_that_went_unseen_gives_its_address_back() {
+    let second = Owner::new("uid-1", "sandbox-1", "net1", "default/p1");
+    // (why, what the kernel has after the restart, who still has an address)
+    let first = Endpoint { owner: owner(1), addresses: ips("10.244.0.0") };
+    let both = [first.clone(), Endpoint { owner: second.clone(), addresses: ips("10.244.0.1") }];
+    let cases = [
+        ("both interfaces", &both[..], "10.244.0.0 10.244.0.1"),
+        ("the first alone", &both[..1], "10.244.0.0"),
+        ("none: the node was started anew", &[], "10.244.0.0 10.244.0.1"),
+    ];
+    for (why, endpoints, expected) in cases {
+        let mut before = Local::new(Memory::default(), COOLDOWN_MILLIS);
+        before.set_node(identity());
+        before.set_pools(&pools()[..1]);
+        before.set_blocks(at(0), &[block(V4)]);
+        before.assign(at(1), &owner(1)).unwrap();
+        before.assign(at(1), &second).unwrap();
+        let object = written(&before, block(V4));
+        let mut local = Local::new(Memory::default(), COOLDOWN_MILLIS);
+        local.set_node(identity());
+        local.set_pools(&pools()[..1]);
+        assert!(local.restore(at(10), endpoints, &[]).is_empty());
+        local.set_blocks(at(11), &[object]);
+        let held: Vec<IpAddr> = local.leases().into_iter().map(|(address, _)| address).collect();
+        assert_eq!(held, ips(expected), "{why}");
+    }
+}
+
+#[test]
 fn the_kernel_alone_is_enough() {
     let endpoints = [Endpoint { owner: owner(1), addresses: ips("10.244.0.1 fd00:10:244::1") }];
     let mut local = empty();

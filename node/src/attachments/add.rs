@@ -57,7 +57,7 @@ impl Attachments {
         pod: &Arc<Pod>,
         owner: &Owner,
     ) -> Result<Vec<IpAddr>, CniError> {
-        self.take_over(owner, &request.host_interface).await;
+        self.take_over(owner, request).await?;
         let addresses = self.assign(owner).await?;
         let wired = self.wire(request, pod, owner, &addresses).await;
         if let Err(error) = wired {
@@ -68,16 +68,19 @@ impl Attachments {
         Ok(addresses)
     }
 
-    /// A newer sandbox of the same pod takes the place of the former one, whose DEL may come late or never.
-    async fn take_over(&self, owner: &Owner, interface: &str) {
-        let is_former = |endpoint: &Arc<Endpoint>| {
-            endpoint.pod.uid == owner.pod_uid
-                && endpoint.interface != interface
-                && owner.attachment.as_ref().is_some_and(|attachment| attachment.ifname == endpoint.ifname)
-        };
-        let former: Vec<Arc<Endpoint>> = self
-            .state
-            .read(|inner| inner.endpoints.values().filter(|endpoint| is_former(endpoint)).cloned().collect());
+    /// A newer sandbox of the same pod takes the place of the former one, whose DEL may come late or never. An older
+    /// one, whose ADD comes late, takes nobody's.
+    async fn take_over(&self, owner: &Owner, request: &AddRequest) -> Result<(), CniError> {
+        let rivals: Vec<(Rival, Arc<Endpoint>)> = self.state.read(|inner| {
+            let endpoints = inner.endpoints.values();
+            endpoints.filter_map(|it| Some((rival(it, owner, request)?, it.clone()))).collect()
+        });
+        if let Some((_, newer)) = rivals.iter().find(|(rival, _)| *rival == Rival::Newer) {
+            let message = format!("pod {} has a newer sandbox by now", owner.pod);
+            return Err(CniError::new(ErrorCode::TRY_AGAIN_LATER, message)
+                .with_details(format!("its interface is {}", newer.interface)));
+        }
+        let former = rivals.into_iter().map(|(_, endpoint)| endpoint);
         for endpoint in former {
             info!(pod = %endpoint.pod, interface = %endpoint.interface, "a newer sandbox takes over");
             self.detach(&endpoint_owner(&endpoint));
@@ -90,6 +93,7 @@ impl Attachments {
                 warn!(interface, cause = %error.details, "the former sandbox keeps its interface; it passes nothing");
             }
         }
+        Ok(())
     }
 
     /// The attachment's addresses; waits for a block under way.
@@ -151,6 +155,8 @@ impl Attachments {
         }
         let endpoint = Endpoint {
             interface: request.host_interface.clone(),
+            index: request.host_ifindex,
+            since: now(),
             pod: identity(request, owner),
             alias,
             container_id: request.attachment.container_id.clone(),
@@ -180,6 +186,25 @@ impl Attachments {
             }),
         ))
     }
+}
+
+/// Another sandbox of the pod that has the interface's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rival {
+    /// It was made before.
+    Former,
+    /// It was made after: this request is late.
+    Newer,
+}
+
+/// How the endpoint stands to the request: the kernel numbers interfaces in the order in which they are made, requests
+/// arrive in any.
+fn rival(endpoint: &Endpoint, owner: &Owner, request: &AddRequest) -> Option<Rival> {
+    let is_rival = endpoint.pod.uid == owner.pod_uid
+        && endpoint.ifname == request.attachment.ifname
+        && endpoint.interface != request.host_interface;
+    let is_newer = endpoint.index > request.host_ifindex;
+    is_rival.then_some(if is_newer { Rival::Newer } else { Rival::Former })
 }
 
 /// How long until an attempt may succeed without any news.
@@ -225,4 +250,59 @@ pub(super) async fn blocking<T: Send + 'static>(
 
 fn kernel_error(what: &str, error: &dyn std::error::Error) -> CniError {
     CniError::new(ErrorCode::KERNEL, format!("the kernel refuses the {what}")).with_details(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use cni::{
+        mac::MacAddress,
+        protocol::{Attachment, PodReference},
+    };
+    use ipam::moment::Moment;
+
+    use super::*;
+
+    #[test]
+    fn the_sandbox_that_was_made_last_wins() {
+        let request = AddRequest {
+            attachment: Attachment {
+                network: "tortie".to_owned(),
+                container_id: "c".to_owned(),
+                ifname: "eth0".to_owned(),
+            },
+            pod: PodReference {
+                namespace: "x".to_owned(),
+                name: "web".to_owned(),
+                uid: Some("u1".to_owned()),
+            },
+            netns: "/n".to_owned(),
+            host_interface: "tort0".to_owned(),
+            host_ifindex: 10,
+            pod_mac: MacAddress([2; 6]),
+            requested_addresses: Vec::new(),
+        };
+        let owner = Owner::new("u1", "c", "eth0", "x/web");
+        // (why, interface, its number, UID of its pod, its name in the pod, rival)
+        let cases = [
+            ("made before", "tort1", 9, "u1", "eth0", Some(Rival::Former)),
+            ("made after", "tort1", 11, "u1", "eth0", Some(Rival::Newer)),
+            ("the request repeated", "tort0", 10, "u1", "eth0", None),
+            ("another pod", "tort1", 11, "u2", "eth0", None),
+            ("another interface of the pod", "tort1", 11, "u1", "net1", None),
+        ];
+        for (why, interface, index, uid, ifname, expected) in cases {
+            let endpoint = Endpoint {
+                interface: interface.to_owned(),
+                index,
+                since: Moment::NEVER,
+                pod: PodIdentity { namespace: "x".to_owned(), name: "web".to_owned(), uid: uid.to_owned() },
+                alias: String::new(),
+                container_id: "other".to_owned(),
+                ifname: ifname.to_owned(),
+                addresses: Vec::new(),
+                object: None,
+            };
+            assert_eq!(rival(&endpoint, &owner, &request), expected, "{why}");
+        }
+    }
 }

@@ -8,7 +8,7 @@ use cni::{
     veth::{Alias, network_hash},
 };
 use felix::{kernel::conntrack::Conntrack, model::route::RouteSource};
-use ipam::owner::Owner;
+use ipam::{moment::Moment, owner::Owner};
 use ipnetwork::IpNetwork;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -45,18 +45,21 @@ impl Attachments {
         Ok(())
     }
 
-    /// Takes everything back from the attachments of the network that the runtime does not know any more.
+    /// Takes everything back from the attachments of the network that the runtime does not know any more; those that
+    /// came after its question are none of them.
     pub(super) fn gc(&self, request: &GcRequest) -> Vec<StaleAttachment> {
         let valid: BTreeSet<(&str, &str)> = request
             .valid
             .iter()
             .map(|attachment| (attachment.container_id.as_str(), attachment.ifname.as_str()))
             .collect();
+        let asked_at = request.asked_at_millis.map_or_else(now, Moment::from_unix_millis);
         let stale: Vec<Arc<Endpoint>> = self.state.read(|inner| {
             let endpoints = inner.endpoints.values();
             endpoints
                 .filter(|endpoint| {
-                    is_of_network(endpoint, &request.network)
+                    endpoint.since < asked_at
+                        && is_of_network(endpoint, &request.network)
                         && !valid.contains(&(endpoint.container_id.as_str(), endpoint.ifname.as_str()))
                 })
                 .cloned()

@@ -1,6 +1,9 @@
 //! The objects that attachments read, kept up by watches: pods of this node, blocks, pools.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use anyhow::{Result, anyhow};
 use api::{IPBlock, IPPool, prefix};
@@ -8,12 +11,15 @@ use ipam::local::NodeIdentity;
 use ipnetwork::IpNetwork;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 
 use super::{Attachments, AttachmentsContext, now};
 use crate::{
     shared::RoutingProgress,
-    snapshot,
+    snapshot::{self, Background, SNAPSHOT_PAUSE},
     watch::{Scope, Update, watch},
 };
 
@@ -21,16 +27,35 @@ use crate::{
 /// and only a few pods are between their object's end and their DEL at any time.
 const LINK_PAUSE: Duration = Duration::from_secs(1);
 
+/// How long is waited where nothing but a change is awaited.
+const IDLE_TIME: Duration = Duration::from_hours(1);
+
 /// The watches and what they told.
 pub(super) struct Objects {
     pods: mpsc::Receiver<Update<Pod>>,
     blocks: mpsc::Receiver<Update<IPBlock>>,
     pools: mpsc::Receiver<Update<IPPool>>,
     routing: watch::Receiver<RoutingProgress>,
+    learned: watch::Receiver<u64>,
     known_blocks: BTreeMap<String, IPBlock>,
     known_pools: BTreeMap<String, IPPool>,
-    /// Pods, blocks, pools: whether the first list has come.
-    synced: [bool; 3],
+    synced: Synced,
+    writing: Background,
+}
+
+/// Of what the first list has come.
+#[derive(Clone, Copy, Default)]
+struct Synced {
+    pods: bool,
+    blocks: bool,
+    pools: bool,
+}
+
+impl Synced {
+    fn all(self) -> bool {
+        let Self { pods, blocks, pools } = self;
+        pods && blocks && pools
+    }
 }
 
 impl Objects {
@@ -41,15 +66,17 @@ impl Objects {
             blocks: watch(&context.client, Scope::default()),
             pools: watch(&context.client, Scope::default()),
             routing: context.shared.routing.subscribe(),
+            learned: context.shared.learned.subscribe(),
             known_blocks: BTreeMap::new(),
             known_pools: BTreeMap::new(),
-            synced: [false; 3],
+            synced: Synced::default(),
+            writing: Background::default(),
         }
     }
 
     /// Waits until the first list of every kind has come; takes nothing into the addresses yet.
     pub(super) async fn in_sync(&mut self, attachments: &Attachments) -> Result<()> {
-        while self.synced.contains(&false) {
+        while !self.synced.all() {
             self.changed(attachments).await?;
         }
         Ok(())
@@ -57,7 +84,7 @@ impl Objects {
 
     /// Takes the snapshot's objects for kinds of which no list has come.
     pub(super) fn restore(&mut self, attachments: &Attachments, kept: snapshot::AttachmentsSnapshot) {
-        let [pods, blocks, pools] = self.synced;
+        let Synced { pods, blocks, pools } = self.synced;
         if !pods {
             attachments.pods.restore(kept.pods);
         }
@@ -71,23 +98,26 @@ impl Objects {
 
     /// Follows the watches as long as they live.
     pub(super) async fn follow(&mut self, attachments: &Attachments) -> Result<()> {
-        let mut absent_have_links = attachments.release_absent().await;
+        let mut link_at = next_look(attachments).await;
+        let mut keep_at = Some(Instant::now());
         loop {
+            let idle_until = Instant::now() + IDLE_TIME;
+            let wake = link_at.into_iter().chain(keep_at).min().unwrap_or(idle_until);
             // Cancel-safe: what a watch tells is taken at once or stays in it.
-            let changed = tokio::time::timeout(LINK_PAUSE, self.changed(attachments));
-            let changed = if absent_have_links {
-                changed.await.unwrap_or(Ok(Changed::Pods))
-            } else {
-                changed.into_inner().await
+            let Ok(changed) = tokio::time::timeout_at(wake, self.changed(attachments)).await else {
+                if keep_at.is_some_and(|at| at <= wake) {
+                    keep_at = self.keep(attachments);
+                } else {
+                    link_at = next_look(attachments).await;
+                }
+                continue;
             };
             match changed? {
-                Changed::Pods => absent_have_links = attachments.release_absent().await,
+                Changed::Pods => link_at = next_look(attachments).await,
                 Changed::Addresses => self.tell_addresses(attachments),
             }
             attachments.unreported.notify_one();
-            if !self.synced.contains(&false) {
-                self.keep(attachments);
-            }
+            keep_at = keep_at.or(Some(Instant::now() + SNAPSHOT_PAUSE));
         }
     }
 
@@ -98,12 +128,16 @@ impl Objects {
         let (own, others): (Vec<&IPBlock>, Vec<&IPBlock>) =
             self.known_blocks.values().partition(|block| block.spec.node == identity.name);
         let own: Vec<IPBlock> = own.into_iter().cloned().collect();
-        let claims: BTreeMap<IpNetwork, String> = others
+        let ranges: BTreeSet<IpNetwork> =
+            own.iter().filter_map(|block| prefix::parse(&block.spec.cidr).ok()).collect();
+        let learned = attachments.context.shared.learned.inside(ranges).into_iter();
+        let mut claims: BTreeMap<IpNetwork, String> = others
             .into_iter()
             .filter_map(|block| {
                 Some((prefix::parse(&block.spec.cidr).ok()?, format!("node {}", block.spec.node)))
             })
             .collect();
+        claims.extend(learned.map(|(prefix, way)| (prefix, format!("a BGP path of another node via {way}"))));
         attachments.state.change(|inner| {
             inner.local.set_node(identity);
             inner.local.set_claims(claims);
@@ -128,31 +162,42 @@ impl Objects {
         tokio::select! {
             update = self.pods.recv() => {
                 let update = update.ok_or_else(gone)?;
-                self.synced[0] |= matches!(update, Update::Reset(_));
+                self.synced.pods |= matches!(update, Update::Reset(_));
                 attachments.pods.update(update);
                 Ok(Changed::Pods)
             }
             update = self.blocks.recv() => {
-                self.synced[1] |= apply(&mut self.known_blocks, update.ok_or_else(gone)?);
+                self.synced.blocks |= apply(&mut self.known_blocks, update.ok_or_else(gone)?);
                 Ok(Changed::Addresses)
             }
             update = self.pools.recv() => {
-                self.synced[2] |= apply(&mut self.known_pools, update.ok_or_else(gone)?);
+                self.synced.pools |= apply(&mut self.known_pools, update.ok_or_else(gone)?);
                 Ok(Changed::Addresses)
             }
             changed = self.routing.changed() => {
                 changed?;
                 Ok(Changed::Addresses)
             }
+            changed = self.learned.changed() => {
+                changed?;
+                Ok(Changed::Addresses)
+            }
         }
     }
 
-    /// Writes the last-good snapshot.
-    fn keep(&self, attachments: &Attachments) {
+    /// Writes the last-good snapshot, unless parts of it would be from a former one; when it is to be tried again if
+    /// the former is still being written.
+    fn keep(&mut self, attachments: &Attachments) -> Option<Instant> {
+        if !self.synced.all() {
+            return None;
+        }
+        if self.writing.is_busy() {
+            return Some(Instant::now() + SNAPSHOT_PAUSE);
+        }
         let identity = self.identity(&attachments.context.node_name);
         let own = self.known_blocks.values().filter(|block| block.spec.node == identity.name);
         let pods = attachments.pods.snapshot().by_key.into_values();
-        attachments.context.snapshots.store_attachments(&snapshot::AttachmentsSnapshot {
+        let kept = snapshot::AttachmentsSnapshot {
             node: snapshot::NodeIdentity {
                 name: identity.name.clone(),
                 uid: identity.uid,
@@ -161,8 +206,16 @@ impl Objects {
             pools: self.known_pools.values().cloned().collect(),
             blocks: own.cloned().collect(),
             pods: pods.map(|pod| pod.as_ref().clone()).collect(),
-        });
+        };
+        let snapshots = attachments.context.snapshots.clone();
+        self.writing.start(move || snapshots.store_attachments(&kept));
+        None
     }
+}
+
+/// Takes back what absent pods have; when their interfaces are to be looked for again, if some are left.
+async fn next_look(attachments: &Attachments) -> Option<Instant> {
+    attachments.release_absent().await.then(|| Instant::now() + LINK_PAUSE)
 }
 
 /// What has changed.

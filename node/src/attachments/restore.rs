@@ -8,7 +8,7 @@ use felix::{
     kernel::endpoint::{EndpointFact, Endpoints, gateway_route},
     model::route::{Ownership, RouteSource, RouteTarget},
 };
-use ipam::{local::Endpoint as Held, owner::Owner};
+use ipam::{local::Endpoint as Held, moment::Moment, owner::Owner};
 use ipnetwork::IpNetwork;
 use tracing::{info, warn};
 
@@ -92,6 +92,8 @@ fn known_endpoints(
         };
         let nameless = Endpoint {
             interface: found.interface.clone(),
+            index: found.index,
+            since: Moment::NEVER,
             pod: PodIdentity { namespace: String::new(), name: String::new(), uid: alias.pod_uid },
             alias: found.alias,
             container_id: alias.container_id,
@@ -189,6 +191,8 @@ mod tests {
         };
         let nameless = Endpoint {
             interface: "tort0123456789a".to_owned(),
+            index: 7,
+            since: Moment::NEVER,
             pod: PodIdentity { namespace: String::new(), name: String::new(), uid: "u1".to_owned() },
             alias: String::new(),
             container_id: "c".to_owned(),

@@ -9,9 +9,12 @@ use felix::{
 };
 use ipnetwork::IpNetwork;
 
+use crate::learned::Learned;
+
 /// What was asked of the route writer, which forgets nothing by itself.
 pub(super) struct Forwarding {
     routes: RouteWriter,
+    learned: Learned,
     asked: Asked,
 }
 
@@ -25,8 +28,8 @@ struct Asked {
 }
 
 impl Forwarding {
-    pub(super) fn new(routes: RouteWriter) -> Self {
-        Self { routes, asked: Asked::default() }
+    pub(super) fn new(routes: RouteWriter, learned: Learned) -> Self {
+        Self { routes, learned, asked: Asked::default() }
     }
 
     /// Takes one event of the speaker that runs.
@@ -35,11 +38,13 @@ impl Forwarding {
             FibEvent::Synced => {
                 for prefix in self.asked.synced() {
                     self.routes.set(RouteSource::Bgp, prefix, None);
+                    self.learned.set(prefix, None);
                 }
                 self.routes.in_sync(RouteSource::Bgp);
             }
             FibEvent::Change(change) => {
                 let prefix = change.prefix;
+                self.learned.set(prefix, way(&change));
                 let target = target(change);
                 self.asked.note(prefix, target.is_some());
                 self.routes.set(RouteSource::Bgp, prefix, target);
@@ -87,6 +92,12 @@ fn mode(forwarded: &BTreeSet<IpNetwork>) -> RestartMode {
     }
     let has = |family: &Family| forwarded.iter().any(|prefix| Family::of(prefix) == *family);
     RestartMode::Restarting { preserved_families: Family::ALL.into_iter().filter(has).collect() }
+}
+
+/// The next hops as text; nothing where the prefix is withdrawn.
+fn way(change: &RouteChange) -> Option<String> {
+    let gateways: Vec<String> = change.next_hops.iter().map(|hop| hop.gateway.to_string()).collect();
+    (!gateways.is_empty()).then(|| gateways.join(", "))
 }
 
 fn target(change: RouteChange) -> Option<RouteTarget> {
