@@ -8,6 +8,8 @@
 
 #[path = "failures/bad_input.rs"]
 mod bad_input;
+#[path = "failures/host.rs"]
+mod host;
 #[path = "failures/kill.rs"]
 mod kill;
 #[path = "failures/outage.rs"]

@@ -48,6 +48,11 @@ pub struct Args {
     #[arg(long, default_value = "/etc/cni/net.d")]
     pub cni_conf_dir: PathBuf,
 
+    /// The root of the host's files, where /etc/systemd and /etc/NetworkManager are looked for: what they do to routes
+    /// and interfaces is reported.
+    #[arg(long, default_value = "/")]
+    pub host_root: PathBuf,
+
     /// The plugin that is installed into the plugins' folder; without it none is installed.
     #[arg(long)]
     pub cni_plugin: Option<PathBuf>,

@@ -15,6 +15,9 @@ use crate::{
     shared::Shared,
 };
 
+/// What may disturb pods' network one day; it works now, so that the node is ready all the same.
+pub const HOST_SETTINGS: &str = "HostSettings";
+
 /// What answers are made of.
 #[derive(Clone, Debug)]
 pub struct ControlContext {
@@ -162,10 +165,22 @@ impl ControlContext {
             .kernel_error
             .or(listed(&policy.problems))
             .or((!policy.in_sync).then(|| "waiting for the API server".to_owned()));
+        let host = self.shared.host.borrow().clone();
+        let said = |breaks: bool| {
+            let of_kind = host.iter().filter(|finding| finding.breaks == breaks);
+            let messages: Vec<&str> = of_kind.map(|finding| finding.message.as_str()).collect();
+            (!messages.is_empty()).then(|| messages.join("; "))
+        };
         vec![
             condition("Routing", routing_problem, "all BGP objects are obeyed"),
             condition("Addresses", addresses_problem, "pods get addresses"),
             condition("Policy", policy_problem, "all policies are in the kernel"),
+            condition("Forwarding", said(true), "nobody else drops what pods send or get"),
+            condition(
+                HOST_SETTINGS,
+                said(false),
+                "nothing on this machine is known to disturb pods' network",
+            ),
         ]
     }
 }

@@ -27,8 +27,9 @@ use crate::{
     client,
     compartment::Compartment,
     control::ControlContext,
-    control_socket, http, install,
+    control_socket, host, http, install,
     logging::LogLevel,
+    node_ready,
     policy::{self, PolicyContext, PolicyView},
     report,
     routing::{self, RoutingContext},
@@ -92,6 +93,8 @@ async fn run_compartments(args: Args, log_level: LogLevel) -> Result<()> {
     servers.spawn(answering(context.clone(), control, stop.child_token()));
     servers.spawn(http::serve(args.http_address, pages, stop.child_token()));
     servers.spawn(reporting(context.clone(), client.clone(), stop.child_token()));
+    servers.spawn(looking(&args, shared.clone(), stop.child_token()));
+    servers.spawn(telling_ready(context.clone(), client.clone(), stop.child_token()));
     servers.spawn(install_when_ready(args.clone(), shared.clone(), stop.child_token()));
     let context = RoutingContext {
         client,
@@ -127,6 +130,20 @@ async fn answering(
 
 async fn reporting(context: Arc<ControlContext>, client: Client, stop: CancellationToken) -> Result<()> {
     report::run(context, client, stop).await;
+    Ok(())
+}
+
+fn looking(args: &Args, shared: Shared, stop: CancellationToken) -> impl Future<Output = Result<()>> + use<> {
+    let places =
+        host::read::Places { host_root: args.host_root.clone(), cni_conf_dir: args.cni_conf_dir.clone() };
+    async move {
+        host::read::watch(places, shared, stop).await;
+        Ok(())
+    }
+}
+
+async fn telling_ready(context: Arc<ControlContext>, client: Client, stop: CancellationToken) -> Result<()> {
+    node_ready::run(&context, client, stop).await;
     Ok(())
 }
 
@@ -216,9 +233,6 @@ async fn install_when_ready(args: Args, shared: Shared, stop: CancellationToken)
     tokio::select! {
         ready = ready => ready.context("the compartments are gone")?,
         () = stop.cancelled() => return Ok(()),
-    }
-    for path in install::foreign_conflists(&args.cni_conf_dir) {
-        warn!(path = %path.display(), "the runtime prefers this CNI configuration to ours; remove it if pods shall use Tortie");
     }
     // A full or read-only disk is no reason to end routing.
     while let Err(error) = install_files(&args) {

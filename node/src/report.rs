@@ -19,7 +19,11 @@ use kube::{
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use crate::{attachments, config::Problem, control::ControlContext};
+use crate::{
+    attachments,
+    config::Problem,
+    control::{ControlContext, HOST_SETTINGS},
+};
 
 /// How long counts may be out of date.
 const COUNTS_TIME: Duration = Duration::from_secs(30);
@@ -40,6 +44,7 @@ async fn keep_written(context: Arc<ControlContext>, client: Client) {
     let mut routing = context.shared.routing.subscribe();
     let mut policy = context.shared.policy.subscribe();
     let mut sessions = context.shared.sessions.subscribe();
+    let mut host = context.shared.host.subscribe();
     loop {
         let status = status(&context, writer.written.as_ref()).await;
         writer.write(status).await;
@@ -49,6 +54,7 @@ async fn keep_written(context: Arc<ControlContext>, client: Client) {
             changed = routing.changed() => if changed.is_err() { return },
             changed = policy.changed() => if changed.is_err() { return },
             changed = sessions.changed() => if changed.is_err() { return },
+            changed = host.changed() => if changed.is_err() { return },
             () = pause(COUNTS_TIME) => {}
         }
         pause(BATCH_TIME).await;
@@ -86,11 +92,11 @@ fn reported(observed: &ConditionStatus, now: Moment) -> Condition {
     Condition::new(&observed.name, observed.holds, reason, &observed.message, &now.to_rfc3339())
 }
 
-/// `Ready` holds where all others do.
+/// `Ready` holds where all others do but those of what may happen.
 fn ready(conditions: &[ConditionStatus], now: Moment) -> Condition {
     let failed: Vec<&str> = conditions
         .iter()
-        .filter(|condition| !condition.holds)
+        .filter(|condition| !condition.holds && condition.name != HOST_SETTINGS)
         .map(|condition| condition.name.as_str())
         .collect();
     let (reason, message) = match failed.as_slice() {
@@ -164,6 +170,8 @@ impl Writer {
         let mut problems: BTreeSet<Problem> =
             context.shared.routing.borrow().problems.iter().cloned().collect();
         problems.extend(context.shared.policy.borrow().problems.iter().cloned());
+        let of_host = context.shared.host.borrow().clone().into_iter();
+        problems.extend(of_host.map(|finding| Problem::new("Node", &self.name, finding.message)));
         for problem in problems.difference(&self.told.clone()) {
             let event = Event {
                 type_: EventType::Warning,

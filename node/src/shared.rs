@@ -12,7 +12,7 @@ use ipam::moment::Moment;
 use ipnetwork::IpNetwork;
 use tokio::sync::watch;
 
-use crate::{addresses::NodeAddresses, config::Problem, learned::Learned};
+use crate::{addresses::NodeAddresses, config::Problem, host::Finding, learned::Learned};
 
 /// Whom an interface serves.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -123,6 +123,8 @@ pub struct Shared {
     pub routing: watch::Sender<RoutingProgress>,
     /// What peers advertise; written by routing.
     pub learned: Learned,
+    /// What the machine itself does against pods' network.
+    pub host: watch::Sender<Vec<Finding>>,
     /// Raised by routing whenever a session came up or went down.
     pub sessions: watch::Sender<u64>,
 }
@@ -135,6 +137,7 @@ impl Default for Shared {
             policy: watch::Sender::new(PolicyProgress::default()),
             routing: watch::Sender::new(RoutingProgress::default()),
             learned: Learned::default(),
+            host: watch::Sender::new(Vec::new()),
             sessions: watch::Sender::new(0),
         }
     }

@@ -11,6 +11,7 @@
 
 mod encode;
 mod expression;
+mod foreign;
 mod message;
 mod read;
 mod set;
@@ -18,6 +19,7 @@ mod transaction;
 mod uapi;
 mod writer;
 
+pub use foreign::{ForwardChain, forward_chains};
 pub use writer::{Owner, RulesetStatus, RulesetWriter};
 
 use super::socket::{Refusal, SocketError};

@@ -182,7 +182,8 @@ async fn create(client: &Client, seed: &Seed) -> Result<(), LabError> {
 
 async fn set_node_status(client: &Client, node: &Node, is_ready: bool) -> Result<(), LabError> {
     let api: Api<k8s_openapi::api::core::v1::Node> = Api::all(client.clone());
-    let patch = Patch::Merge(node_status(node, is_ready));
+    // By type, as a kubelet does: conditions of others stay.
+    let patch = Patch::Strategic(node_status(node, is_ready));
     api.patch_status(&node.name, &PatchParams::default(), &patch).await?;
     Ok(())
 }

@@ -130,7 +130,9 @@ pub(super) fn node_status(node: &Node, is_ready: bool) -> Value {
     let (status, reason) =
         if is_ready { ("True", "KubeletReady") } else { ("False", "NetworkPluginNotReady") };
     json!({"status": {
+        // As a kubelet does: merged by type, two addresses of one type would be one.
         "addresses": [
+            {"$patch": "replace"},
             {"type": "InternalIP", "address": node.ipv4},
             {"type": "InternalIP", "address": node.ipv6},
             {"type": "Hostname", "address": node.name},

@@ -23,8 +23,6 @@ const COMPARE_EQUAL: u32 = 0;
 const COMPARE_NOT_EQUAL: u32 = 1;
 const META_NFPROTO: u32 = 15;
 const META_L4PROTO: u32 = 16;
-const META_IIFNAME: u32 = 6;
-const META_OIFNAME: u32 = 7;
 const NETWORK_HEADER: u32 = 1;
 const TRANSPORT_HEADER: u32 = 2;
 const CONNTRACK_STATE: u32 = 0;
@@ -164,8 +162,8 @@ impl Writer {
     fn load(&mut self, field: Field, word: u32) {
         self.require(field);
         match field {
-            Field::InInterface => self.meta(META_IIFNAME, word),
-            Field::OutInterface => self.meta(META_OIFNAME, word),
+            Field::InInterface => self.meta(uapi::META_IIFNAME, word),
+            Field::OutInterface => self.meta(uapi::META_OIFNAME, word),
             Field::Protocol => self.meta(META_L4PROTO, word),
             Field::V4Source => self.payload(NETWORK_HEADER, 12, 4, word),
             Field::V4Destination => self.payload(NETWORK_HEADER, 16, 4, word),

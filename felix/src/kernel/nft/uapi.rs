@@ -42,7 +42,9 @@ pub(super) const CHAIN_NAME: u16 = 3;
 pub(super) const CHAIN_HOOK: u16 = 4;
 pub(super) const CHAIN_POLICY: u16 = 5;
 pub(super) const CHAIN_TYPE: u16 = 7;
+pub(super) const POLICY_DROP: u32 = 0;
 pub(super) const POLICY_ACCEPT: u32 = 1;
+pub(super) const HOOK_FORWARD: u32 = 2;
 pub(super) const HOOK_NUMBER: u16 = 1;
 pub(super) const HOOK_PRIORITY: u16 = 2;
 
@@ -52,6 +54,12 @@ pub(super) const RULE_USERDATA: u16 = 7;
 pub(super) const LIST_ELEMENT: u16 = 1;
 pub(super) const EXPRESSION_NAME: u16 = 1;
 pub(super) const EXPRESSION_DATA: u16 = 2;
+
+pub(super) const META_KEY: u16 = 2;
+pub(super) const META_IIFNAME: u32 = 6;
+pub(super) const META_OIFNAME: u32 = 7;
+pub(super) const COMPARE_DATA: u16 = 3;
+pub(super) const IMMEDIATE_DATA: u16 = 2;
 
 pub(super) const SET_NAME: u16 = 2;
 pub(super) const SET_FLAGS: u16 = 3;
