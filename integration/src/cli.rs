@@ -125,6 +125,12 @@ enum Command {
     /// Asks the questions that stdin holds.
     #[command(hide = true)]
     Ask,
+    /// Asks for a name as every program does, and prints its addresses.
+    #[command(hide = true)]
+    Lookup {
+        /// The name.
+        name: String,
+    },
     /// Sends traffic and counts.
     #[command(hide = true)]
     Traffic(traffic::Traffic),
@@ -267,6 +273,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Pause => kubeadm::pause::run()?,
         Command::Sweep { path } => directory::sweep(&path)?,
         Command::Serve(arguments) => leaf_runtime()?.block_on(server::serve(arguments))?,
+        Command::Lookup { name } => inspect::lookup(&name)?,
         Command::Ask => leaf_runtime()?.block_on(client::run())?,
         Command::Traffic(arguments) => leaf_runtime()?.block_on(traffic::run(arguments))?,
     }

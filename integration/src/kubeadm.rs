@@ -11,10 +11,12 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use tempfile::TempDir;
+use tokio::process::Child;
 
 mod cgroup;
 mod config;
@@ -156,10 +158,30 @@ impl KubeadmLab {
     /// # Errors
     /// With its own words when it fails.
     pub async fn kubectl(&self, arguments: &[&str], input: &str) -> io::Result<String> {
-        let launch = Launch::new(&self.kubectl)
+        node::capture(&self.underlay, self.kubectl_launch(arguments), input).await
+    }
+
+    /// A running `kubectl`, with pipes.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn start_kubectl(&self, arguments: &[&str]) -> io::Result<Child> {
+        let mut launch = self.kubectl_launch(arguments);
+        launch.stdin = Stdio::piped();
+        launch.stdout = Stdio::piped();
+        launch.stderr = Stdio::piped();
+        self.underlay.spawner().spawn(launch).await
+    }
+
+    fn kubectl_launch(&self, arguments: &[&str]) -> Launch {
+        Launch::new(&self.kubectl)
             .arguments([Path::new("--kubeconfig"), &self.kubeconfig])
-            .arguments(arguments);
-        node::capture(&self.underlay, launch, input).await
+            .arguments(arguments)
+    }
+
+    /// The control groups of all machines.
+    pub fn groups(&self) -> Vec<PathBuf> {
+        sweep::groups(self.underlay.directory())
     }
 
     /// What a program prints that is run on a node, with Kubernetes' programs in its path.

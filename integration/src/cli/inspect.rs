@@ -1,5 +1,8 @@
 //! Commands that are one request to a lab's supervisor.
 
+use std::collections::BTreeSet;
+use std::net::ToSocketAddrs as _;
+
 use anyhow::Result;
 
 use super::FamilyArgument;
@@ -38,6 +41,14 @@ pub(super) fn family(argument: FamilyArgument) -> Family {
         FamilyArgument::Ipv4 => Family::Ipv4,
         FamilyArgument::Ipv6 => Family::Ipv6,
     }
+}
+
+pub(super) fn lookup(name: &str) -> Result<()> {
+    let addresses: BTreeSet<_> = (name, 0).to_socket_addrs()?.map(|address| address.ip()).collect();
+    for address in addresses {
+        println!("{address}");
+    }
+    Ok(())
 }
 
 pub(super) fn status(name: &str) -> Result<()> {

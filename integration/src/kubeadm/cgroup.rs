@@ -76,6 +76,21 @@ impl Groups {
         &self.0
     }
 
+    /// Removes all groups below these: a machine that boots has none.
+    ///
+    /// # Errors
+    /// With the first that still holds a process after some seconds.
+    pub(super) fn empty(&self) -> io::Result<()> {
+        for group in &self.0 {
+            for entry in fs::read_dir(group)?.flatten() {
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    remove(&entry.path())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Removes the groups with all that are below them, which are empty by now or will be in a moment.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::oci::{Archive, Image};
 use super::{KubeadmLab, images};
 use crate::lab::error::LabError;
-use crate::lab::objects::{ASN_LABEL, POD_CIDRS, custom_objects};
+use crate::lab::objects::{ASN_LABEL, POD_CIDRS};
 use crate::lab::programs::Programs;
 use crate::lab::steps::Steps;
 use crate::lab::topology::{Node, Topology, rack_name};
@@ -28,8 +28,6 @@ const PROGRAMS: [&str; 5] = ["tortie-node", "tortie-ipam", "tortie-cni", "tortie
 const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/tortie.yaml");
 /// Until all nodes are Ready after the apply; ten seconds is what we promise of a machine that is not busy.
 const READY_LIMIT: Duration = Duration::from_mins(3);
-/// Until the kinds of our definitions are served.
-const SERVED: &str = "--timeout=60s";
 
 /// Makes the image from the programs beside the lab's own.
 pub(super) fn make_image(programs: &Programs, folder: &Path) -> io::Result<()> {
@@ -52,17 +50,11 @@ impl KubeadmLab {
     /// # Errors
     /// With kubectl's words, or `Overdue`.
     pub(super) async fn deploy(&self, steps: &Steps) -> Result<(), LabError> {
-        let manifest = manifest(
-            &std::fs::read_to_string(MANIFEST)
-                .map_err(|error| io::Error::new(error.kind(), format!("{MANIFEST}: {error}")))?,
-        )?;
-        steps
-            .say("kubectl apply: deploy/tortie.yaml with the lab's ranges, then one BGPPeer for each router");
+        let text = std::fs::read_to_string(MANIFEST)
+            .map_err(|error| io::Error::new(error.kind(), format!("{MANIFEST}: {error}")))?;
+        let manifest = manifest(&text, &tor_peers(self.underlay.topology()))?;
+        steps.say("kubectl apply: deploy/tortie.yaml with the lab's ranges and routers in tortie-config");
         self.kubectl(&["apply", "-f", "-"], &manifest).await?;
-        self.kubectl(&["wait", "--for=condition=Established", "crd", "--all", SERVED], "").await?;
-        let peers = custom_objects(self.underlay.topology());
-        let peers = json!({"apiVersion": "v1", "kind": "List", "items": peers});
-        self.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", "-"], &peers.to_string()).await?;
         steps.say("applied");
         self.nodes_ready().await?;
         steps.say("every node is Ready");
@@ -118,8 +110,14 @@ async fn label(client: &Client, node: &Node) -> Result<(), LabError> {
     let mut labels = json!({ASN_LABEL: node.asn.to_string()});
     labels[api::names::RACK_LABEL] = rack_name(node.rack).into();
     let patch = Patch::Merge(json!({"metadata": {"labels": labels}}));
-    api.patch(&node.name, &PatchParams::default(), &patch).await?;
-    Ok(())
+    // kubeadm is done some time before the kubelet has made its Node.
+    let labelled =
+        until(READY_LIMIT, async || match api.patch(&node.name, &PatchParams::default(), &patch).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => None,
+            other => Some(other.map(drop)),
+        });
+    let overdue = || io::Error::new(io::ErrorKind::TimedOut, format!("{} does not register", node.name));
+    Ok(labelled.await.ok_or_else(overdue)??)
 }
 
 /// Whether the kubelet of a node says so.
@@ -128,14 +126,27 @@ pub(super) fn is_ready(node: &NodeObject) -> bool {
     conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
-/// The manifest as a user of this cluster edits it: ranges of both families, AS numbers by label.
-fn manifest(text: &str) -> io::Result<String> {
+/// The routers of the racks as `tortie-config` has them: a line for each rack.
+fn tor_peers(topology: &Topology) -> String {
+    let racks = 1..=topology.shape.racks;
+    let lines = racks.map(|rack| {
+        let tors: Vec<_> = topology.tors(rack).collect();
+        let asn = tors.first().map_or(0, |tor| tor.asn);
+        let addresses: Vec<String> = tors.iter().map(|tor| tor.address.to_string()).collect();
+        format!("{}: as {asn}, {}\n", rack_name(rack), addresses.join(", "))
+    });
+    lines.collect::<Vec<_>>().concat()
+}
+
+/// The manifest as a user of this cluster edits it: ranges of both families, AS numbers by label, routers.
+fn manifest(text: &str, tor_peers: &str) -> io::Result<String> {
     let mut documents = Vec::new();
     for document in serde_yaml_ng::Deserializer::from_str(text) {
         let mut object: Value = serde::Deserialize::deserialize(document).map_err(io::Error::other)?;
         if object["kind"] == "ConfigMap" && object["metadata"]["name"] == api::names::CONFIG_MAP {
             object["data"]["podCIDRs"] = POD_CIDRS.into();
             object["data"]["asnNodeLabel"] = ASN_LABEL.into();
+            object["data"]["torPeers"] = tor_peers.into();
         }
         if !object.is_null() {
             documents.push(serde_yaml_ng::to_string(&object).map_err(io::Error::other)?);
@@ -147,19 +158,23 @@ fn manifest(text: &str) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::topology::Shape;
 
     #[test]
     fn only_the_configuration_is_edited() {
         let text = "kind: ConfigMap\nmetadata: {name: tortie-config}\ndata: {podCIDRs: x, asn: '1'}\n---\n\
                     kind: ConfigMap\nmetadata: {name: other}\ndata: {podCIDRs: x}\n---\n";
-        let edited = manifest(text).unwrap();
+        let topology = Topology::new(Shape { racks: 1, nodes: 1, ..Shape::default() }).unwrap();
+        let routers = tor_peers(&topology);
+        assert_eq!(routers, "rack-1: as 64601, 10.10.1.251, 10.10.1.252\n");
+        let edited = manifest(text, &routers).unwrap();
         let documents = serde_yaml_ng::Deserializer::from_str(&edited);
         let documents: Vec<Value> =
             documents.map(|document| serde::Deserialize::deserialize(document).unwrap()).collect();
         assert_eq!(documents.len(), 2);
         assert_eq!(
             documents[0]["data"],
-            json!({"podCIDRs": POD_CIDRS, "asn": "1", "asnNodeLabel": ASN_LABEL})
+            json!({"podCIDRs": POD_CIDRS, "asn": "1", "asnNodeLabel": ASN_LABEL, "torPeers": routers})
         );
         assert_eq!(documents[1]["data"], json!({"podCIDRs": "x"}));
     }

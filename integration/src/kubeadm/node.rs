@@ -128,6 +128,8 @@ impl Machine {
         }
         kill_now(running.inner)?;
         running.outer.wait().await?;
+        let groups = self.groups.clone();
+        tokio::task::spawn_blocking(move || groups.empty()).await.map_err(io::Error::other)??;
         // A booting machine has an empty network; this one's namespace lives on because its cables end in it.
         self.in_network(underlay, "ip", &["route", "flush", "table", "main"], "").await?;
         self.in_network(underlay, "ip", &["-6", "route", "flush", "table", "main"], "").await?;

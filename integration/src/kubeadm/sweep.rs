@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::cgroup;
 use crate::lab::directory::Directory;
@@ -35,6 +35,13 @@ impl Kind {
 pub(super) fn note(directory: &Directory, kind: Kind, path: &Path) -> io::Result<()> {
     let mut list = OpenOptions::new().create(true).append(true).open(directory.file(LIST))?;
     writeln!(list, "{} {}", kind.word(), path.display())
+}
+
+/// The groups on the list.
+pub(super) fn groups(directory: &Directory) -> Vec<PathBuf> {
+    let text = fs::read_to_string(directory.file(LIST)).unwrap_or_default();
+    let lines = text.lines().filter_map(|line| line.split_once(' '));
+    lines.filter(|(kind, _)| *kind == Kind::Group.word()).map(|(_, path)| path.into()).collect()
 }
 
 /// Removes everything that is on the list of a lab's directory and still there.

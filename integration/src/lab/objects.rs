@@ -89,11 +89,6 @@ fn configuration(topology: &Topology) -> Seed {
     custom::<api::BGPConfiguration>(body)
 }
 
-/// Configuration and peers as whole objects, for a cluster that has the rest already.
-pub(crate) fn custom_objects(topology: &Topology) -> Vec<Value> {
-    std::iter::once(configuration(topology)).chain(peers(topology)).map(|seed| seed.body).collect()
-}
-
 /// One object for each ToR, for the nodes of its rack.
 fn peers(topology: &Topology) -> impl Iterator<Item = Seed> {
     let tors = topology.routers.iter().filter(|_| !topology.shape.mesh);

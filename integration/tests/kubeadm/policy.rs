@@ -1,0 +1,69 @@
+//! The classic example of a policy: only pods of the front end reach the directory server, and only at its port.
+
+use integration::probe::Protocol;
+
+use crate::scene::{LIMIT, Scene, Target, server, wrong};
+
+const LDAP: u16 = 389;
+const LDAPS: u16 = 636;
+
+pub(crate) async fn only_the_front_end_reaches_the_directory(scene: &Scene) {
+    scene.kubectl(&["create", "namespace", "directory"]).await;
+    for (name, role, node) in
+        [("ldap", "directory", "node-3"), ("front", "frontend", "node-1"), ("other", "batch", "node-2")]
+    {
+        let manifest = format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: directory, labels: {{role: {role}}}}}\n\
+             spec:\n  nodeName: {node}\n  terminationGracePeriodSeconds: 1\n  {}\n",
+            server(&["tcp/389", "tcp/636"])
+        );
+        scene.apply(&manifest).await;
+    }
+    scene
+        .kubectl(&["-n", "directory", "wait", "--for=condition=Ready", "pod", "--all", "--timeout=240s"])
+        .await;
+    scene.kubectl(&["-n", "directory", "expose", "pod", "ldap", "--port=389"]).await;
+    let ldap = scene.pods("directory", "role=directory").await.remove(0);
+    let service = "jsonpath={.spec.clusterIP}";
+    let service = scene.kubectl(&["-n", "directory", "get", "service", "ldap", "-o", service]).await;
+    let all = |port| ldap.targets(port, Protocol::Tcp);
+    let by_service = Target {
+        address: service.parse().unwrap(),
+        port: LDAP,
+        protocol: Protocol::Tcp,
+        answers: vec!["ldap".into()],
+    };
+    let open = [all(LDAP), all(LDAPS), vec![by_service.clone()]].concat();
+    for pod in ["front", "other"] {
+        eventually(scene, pod, &open).await;
+        scene.ask_from_pod("before the policy", "directory", pod, &open).await;
+    }
+    scene
+        .apply(
+            "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n\
+             metadata: {name: ldap-frontend, namespace: directory}\nspec:\n  \
+             podSelector: {matchLabels: {role: directory}}\n  policyTypes: [Ingress]\n  \
+             ingress: [{from: [{podSelector: {matchLabels: {role: frontend}}}], ports: [{port: 389}]}]\n",
+        )
+        .await;
+    let closed = |targets: Vec<Target>| -> Vec<Target> {
+        targets.into_iter().map(|target| Target { answers: Vec::new(), ..target }).collect()
+    };
+    let front = [all(LDAP), closed(all(LDAPS)), vec![by_service.clone()]].concat();
+    let other = closed(open.clone());
+    for (pod, targets) in [("front", &front), ("other", &other)] {
+        eventually(scene, pod, targets).await;
+        scene.ask_from_pod("under ldap-frontend", "directory", pod, targets).await;
+    }
+    scene.kubectl(&["delete", "namespace", "directory", "--timeout=120s"]).await;
+    eprintln!("ldap-frontend: the front end alone, at 389 alone, also through the Service");
+}
+
+/// Watches and rules take their moment; afterwards every answer has to be right.
+async fn eventually(scene: &Scene, pod: &str, targets: &[Target]) {
+    let asking = scene.lab.until("the policy's effect", LIMIT, async || {
+        let answers = scene.answers_in_pod("directory", pod, targets).await.ok()?;
+        wrong(targets, &answers).is_empty().then_some(())
+    });
+    asking.await.unwrap();
+}
