@@ -256,6 +256,8 @@ impl Mesh {
                 self.revive(node);
             }
         }
+        // The last disturbances arrive: a reset that is on its way to a network at rest would end its rest.
+        self.network.run_secs(2);
         let reference = Reference::of(self).tables();
         let limit = self.network.now + Duration::from_secs(REST_SECS_MAX);
         while !self.is_at_rest(&reference) && self.network.now < limit {
