@@ -81,6 +81,10 @@ pub struct BGPPeerSpec {
     #[serde(default)]
     pub source_address: SourceAddress,
 
+    /// How many prefixes of each family the router may announce; any number where it is not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_prefixes: Option<MaxPrefixesSpec>,
+
     /// Keeps the sessions down for as long as it is set. The router is told this text (RFC 9003), at most 255 bytes; it
     /// may be empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -103,9 +107,40 @@ impl BGPPeerSpec {
             ttl_security: None,
             ebgp_multihop: None,
             source_address: SourceAddress::default(),
+            max_prefixes: None,
             shutdown: None,
         }
     }
+}
+
+/// How many prefixes a router may announce, and what happens beyond.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MaxPrefixesSpec {
+    /// Limit for each family.
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub limit: u32,
+
+    /// `Shutdown` ends the session, `Discard` takes no more than the limit, `Warn` takes all and says so.
+    #[serde(default)]
+    pub action: MaxPrefixesAction,
+
+    /// After how many seconds a session that ended for it is tried again; where it is not set, when this object changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 86400))]
+    pub restart_seconds: Option<u32>,
+}
+
+/// What happens to a router that announces too much.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub enum MaxPrefixesAction {
+    /// The session ends and the router's routes go.
+    #[default]
+    Shutdown,
+    /// What is beyond the limit is not taken.
+    Discard,
+    /// A log line says so.
+    Warn,
 }
 
 /// How BFD watches a way.

@@ -115,6 +115,24 @@ pub struct PeerStatus {
     /// State of BFD, as in RFC 5880 section 6.2; absent where it does not watch the way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bfd: Option<String>,
+    /// The last NOTIFICATION that we sent, and how long ago; empty if there was none.
+    #[serde(default)]
+    pub last_error_sent: String,
+    /// The last NOTIFICATION that the peer sent, and how long ago; empty if there was none.
+    #[serde(default)]
+    pub last_error_received: String,
+    /// Our end of the session, while there is one.
+    #[serde(default)]
+    pub local_address: Option<String>,
+    /// The peer's BGP identifier, while there is a session.
+    #[serde(default)]
+    pub remote_router_id: Option<String>,
+    /// What the peer said it can do.
+    #[serde(default)]
+    pub capabilities: Vec<String>,
+    /// When we dial next, in seconds; absent if we do not.
+    #[serde(default)]
+    pub next_dial_secs: Option<u64>,
     /// How often the session has ended since the daemon started.
     pub flaps: u64,
     /// Why the session ended last, with the side that ended it; empty if it never did.

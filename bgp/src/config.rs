@@ -5,6 +5,7 @@
 
 mod check;
 mod diff;
+mod max_prefixes;
 mod transport;
 
 #[cfg(test)]
@@ -22,6 +23,7 @@ pub(crate) use check::is_host_address;
 pub use check::{ConfigError, ConfigErrors};
 pub(crate) use diff::diff;
 pub use diff::{ConfigureReport, SessionReset};
+pub use max_prefixes::{MaxPrefixes, MaxPrefixesAction};
 pub use transport::{Hold, PASSWORD_BYTES_MAX, Password, Transport};
 
 use crate::bfd::{SessionKey, Timers};
@@ -134,6 +136,9 @@ pub struct NeighborConfig {
     /// kernel for the running connection too, and the neighbor has the hold time to do likewise.
     #[serde(default, skip_serializing)]
     pub password: Option<Password>,
+    /// How many prefixes it may tell; any number if none.
+    #[serde(default)]
+    pub max_prefixes: Option<MaxPrefixes>,
     /// Keeps the session down, for this reason.
     #[serde(default)]
     pub hold: Option<Hold>,
@@ -245,6 +250,7 @@ impl NeighborConfig {
             bfd: None,
             ttl_security_hops: None,
             password: None,
+            max_prefixes: None,
             hold: None,
         }
     }

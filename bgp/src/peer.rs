@@ -119,6 +119,10 @@ impl Peer {
         limits: Option<GracefulRestartConfig>,
     ) {
         self.backoff.set_dial_pause_max(dial_pause_max(&config));
+        let is_given_up = matches!(self.phase, Phase::Idle { until: None, .. }) && self.config.hold.is_none();
+        if is_given_up && self.config.max_prefixes != config.max_prefixes {
+            self.phase = Phase::Active { retry_at: (!config.passive).then_some(now) };
+        }
         let is_waiting = matches!(self.phase, Phase::Active { .. }) && self.slots.is_empty();
         if is_waiting && self.config.passive != config.passive {
             self.phase = Phase::Active { retry_at: (!config.passive).then_some(now) };
@@ -252,6 +256,18 @@ impl Peer {
         self.stop(turn, &Notification::admin_shutdown(hold.text()));
         // What ended the session is the hold itself.
         self.record.note_hold(turn.now, Some(hold));
+    }
+
+    /// The neighbor told more than it may: its session ends, and is tried again after the pause.
+    pub(crate) fn exceeded(&mut self, turn: &mut Turn<'_>, reason: &str, pause: Option<Duration>) {
+        self.stop(turn, &Notification::max_prefixes_reached());
+        let until = pause.map(|pause| turn.now + pause);
+        self.phase = Phase::Idle { until, accepts: false };
+        let then = match pause {
+            Some(pause) => format!("tried again after {} s", pause.as_secs()),
+            None => "down until the neighbor's configuration changes".to_owned(),
+        };
+        self.record.note_reason(turn.now, format!("{reason}: {then}"));
     }
 
     /// The session is to start anew, with the peer told why.

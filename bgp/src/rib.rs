@@ -75,6 +75,9 @@ impl Rib {
         let attributes = self.interner.intern(announcement.attributes);
         let adj_rib_in = self.adj_ribs_in.entry(source.address).or_default();
         for prefix in announcement.prefixes {
+            if adj_rib_in.discard(&prefix, context.prefixes_max) {
+                continue;
+            }
             let path = Path::received(source, context, &prefix, (announcement.next_hop, &attributes));
             if let Some(path) = adj_rib_in.insert(prefix, path) {
                 set_path(&mut self.destinations, prefix, path);
@@ -195,6 +198,16 @@ impl Rib {
     /// Whether the neighbor's path of this prefix is stale.
     pub(crate) fn is_stale(&self, peer: IpAddr, prefix: &IpNetwork) -> bool {
         self.adj_ribs_in.get(&peer).is_some_and(|adj_rib_in| adj_rib_in.is_stale(prefix))
+    }
+
+    /// How many prefixes of the family the neighbor told.
+    pub(crate) fn received(&self, peer: IpAddr, family: Family) -> usize {
+        self.adj_ribs_in.get(&peer).map_or(0, |adj_rib_in| adj_rib_in.len(family))
+    }
+
+    /// How many prefixes of the neighbor were not taken because there were too many.
+    pub(crate) fn discarded(&self, peer: IpAddr) -> usize {
+        self.adj_ribs_in.get(&peer).map_or(0, AdjRibIn::discarded)
     }
 
     /// Prefix counts of a neighbor.

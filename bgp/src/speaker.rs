@@ -13,6 +13,7 @@
 mod configure;
 mod connection;
 mod interface;
+mod max_prefixes;
 mod report;
 mod restart;
 mod routes;

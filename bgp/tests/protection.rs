@@ -1,4 +1,5 @@
-//! Sessions that are signed (RFC 2385), bound to a distance (RFC 5082) or shut down (RFC 9003), with BIRD.
+//! Sessions that are signed (RFC 2385), bound to a distance (RFC 5082), limited (RFC 4486) or shut down (RFC 9003),
+//! with BIRD.
 
 #![cfg(feature = "io")]
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
@@ -8,7 +9,7 @@ mod lab;
 
 use std::time::Duration;
 
-use bgp::config::{Hold, NeighborConfig, Password, SpeakerConfig};
+use bgp::config::{Hold, MaxPrefixes, MaxPrefixesAction, NeighborConfig, Password, SpeakerConfig};
 use bgp::speaker::{RestartMode, SessionEventKind};
 use lab::bird::Bird;
 use lab::{Router, isolated};
@@ -175,4 +176,34 @@ fn a_shutdown_is_told_and_heard() {
         let reason = reason(&router).await;
         assert!(reason.contains("the peer sent") && reason.contains("BIRD sleeps"), "{reason}");
     });
+}
+
+#[test]
+fn too_many_prefixes_end_the_session_or_are_not_taken() {
+    // (why, what happens beyond one prefix)
+    for (why, action) in
+        [("max-shutdown", MaxPrefixesAction::Shutdown), ("max-discard", MaxPrefixesAction::Discard)]
+    {
+        isolated(&[], move || async move {
+            let one = "route 10.2.0.0/24 blackhole;";
+            let two = format!("{one} route 10.3.0.0/24 blackhole;");
+            let bird = Bird::start(why, &bird_config("").replace(one, &two));
+            let limit = MaxPrefixes { limit: 1, action, restart_secs: None };
+            let config = config(|neighbor| neighbor.max_prefixes = Some(limit));
+            let mut router = Router::start(config, RestartMode::Fresh, "10.0.0.1").await;
+            let is_said = |router: &Router| {
+                let is_it =
+                    |kind: &SessionEventKind| matches!(kind, SessionEventKind::TooManyPrefixes { .. });
+                router.events.iter().any(|event| is_it(&event.kind))
+            };
+            router.until("the limit", is_said).await;
+            if action == MaxPrefixesAction::Discard {
+                router.until("the first route", |router| router.table.len() == 1).await;
+                assert!(router.is_established());
+            } else {
+                bird.until("show protocols all tortie", &["Maximum number of prefixes reached"]).await;
+                assert!(reason(&router).await.contains("max_prefixes.limit 1"), "{}", reason(&router).await);
+            }
+        });
+    }
 }

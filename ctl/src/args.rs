@@ -62,8 +62,18 @@ pub enum NodeCommand {
 pub enum BgpCommand {
     /// Every session: state, uptime, prefixes, last error.
     Peers,
+    /// Everything about one session: terms, counts, and the last errors of both sides.
+    Peer {
+        /// The peer's name or address.
+        peer: String,
+    },
     /// Every prefix with all its paths, and why each is used or not.
     Routes,
+    /// The route that packets to an address take, or a prefix: every path, and why it is used or not.
+    Why {
+        /// An address, or a prefix such as `10.0.0.0/8`.
+        destination: String,
+    },
 }
 
 /// Blocks and addresses.

@@ -1,5 +1,8 @@
-//! `tortiectl bgp peers` and `tortiectl bgp routes`.
+//! `tortiectl bgp`: sessions and routes, all of them or one.
 
+use std::{fmt::Write as _, net::IpAddr};
+
+use anyhow::{Result, anyhow};
 use api::control::{PathStatus, PeerStatus, RouteStatus};
 
 use crate::{
@@ -64,6 +67,67 @@ fn peer_rows(peer: &PeerStatus, is_watched: bool) -> Vec<Vec<String>> {
         row
     });
     rows.collect()
+}
+
+/// The peer of this name or address.
+///
+/// # Errors
+/// There is none; the text names those that there are.
+pub fn find_peer(peers: Vec<PeerStatus>, wanted: &str) -> Result<PeerStatus> {
+    let names: Vec<String> = peers.iter().map(|peer| peer.name.clone()).collect();
+    let found = peers.into_iter().find(|peer| peer.name == wanted || peer.address == wanted);
+    found.ok_or_else(|| anyhow!("no peer `{wanted}` here; the peers are: {}", names.join(", ")))
+}
+
+/// Everything about one session, a line for each thing that is known.
+pub fn peer(peer: &PeerStatus) -> String {
+    let families = peer.families.iter().map(|family| {
+        let (received, accepted, advertised) = (family.received, family.accepted, family.advertised);
+        (family.family.as_str(), format!("{received} received, {accepted} accepted, {advertised} advertised"))
+    });
+    let seconds = |secs: Option<u64>| secs.map(|secs| format!("{secs} s")).unwrap_or_default();
+    let lines = [
+        ("Peer", format!("{} at {}, AS {}", peer.name, peer.address, peer.asn)),
+        ("State", format!("{} for {}", peer.state, human(peer.since_secs))),
+        ("Local address", peer.local_address.clone().unwrap_or_default()),
+        ("Router ID", peer.remote_router_id.clone().unwrap_or_default()),
+        ("Hold time", seconds(peer.hold_time_secs.map(u64::from))),
+        ("BFD", peer.bfd.clone().unwrap_or_default()),
+        ("Capabilities", peer.capabilities.join(", ")),
+        ("Ended", format!("{} times", peer.flaps)),
+        ("Next dial in", seconds(peer.next_dial_secs)),
+        ("Last down", peer.last_error.clone()),
+        ("Last error sent", peer.last_error_sent.clone()),
+        ("Last error received", peer.last_error_received.clone()),
+    ];
+    let mut text = String::new();
+    for (name, value) in lines.into_iter().chain(families).filter(|(_, value)| !value.is_empty()) {
+        // A String takes everything.
+        let _ = writeln!(text, "{:<21}{value}", format!("{name}:"));
+    }
+    text
+}
+
+/// The route of exactly this prefix; for an address, of the longest prefix that it is in.
+///
+/// # Errors
+/// What is asked for is neither, or there is no such route.
+pub fn find_route(routes: Vec<RouteStatus>, destination: &str) -> Result<RouteStatus> {
+    let address: Option<IpAddr> = destination.parse().ok();
+    let wanted = api::prefix::parse(destination).ok();
+    if address.is_none() && wanted.is_none() {
+        return Err(anyhow!("`{destination}` is neither an address nor a prefix such as 10.0.0.0/8"));
+    }
+    let matching = routes.into_iter().filter_map(|route| {
+        let prefix = api::prefix::parse(&route.prefix).ok()?;
+        let is_wanted = match address {
+            Some(address) => prefix.contains(address),
+            None => Some(prefix) == wanted,
+        };
+        is_wanted.then_some((prefix.prefix(), route))
+    });
+    let longest = matching.max_by_key(|(length, _)| *length);
+    longest.map(|(_, route)| route).ok_or_else(|| anyhow!("BGP knows no route to {destination}"))
 }
 
 /// Every prefix with all its paths: `*` used, `>` best, `s` kept over the restart of its peer.

@@ -24,6 +24,15 @@ pub fn run(args: &Args) -> Result<String> {
         Command::Bgp(BgpCommand::Routes) => {
             show(args, &Request::Routes, |routes: &Vec<RouteStatus>| bgp::routes(routes))
         }
+        Command::Bgp(BgpCommand::Peer { peer }) => {
+            show_part(args, &Request::Peers, |peers: Vec<PeerStatus>| bgp::find_peer(peers, peer), bgp::peer)
+        }
+        Command::Bgp(BgpCommand::Why { destination }) => show_part(
+            args,
+            &Request::Routes,
+            |routes: Vec<RouteStatus>| bgp::find_route(routes, destination),
+            |route| bgp::routes(std::slice::from_ref(route)),
+        ),
         Command::Ipam(IpamCommand::Show) => {
             show(args, &Request::Ipam, |blocks: &Vec<BlockStatus>| ipam::blocks(blocks))
         }
@@ -35,6 +44,20 @@ pub fn run(args: &Args) -> Result<String> {
             let request = Request::LogLevel { level: level.clone() };
             show(args, &request, |level: &String| format!("log level is now {level}\n"))
         }
+    }
+}
+
+/// As [`show`], for a part of what the daemon answers.
+fn show_part<T: DeserializeOwned, P: Serialize>(
+    args: &Args,
+    request: &Request,
+    part: impl Fn(T) -> Result<P>,
+    text: impl Fn(&P) -> String,
+) -> Result<String> {
+    let value = part(client::ask(&args.socket, request)?)?;
+    match args.output {
+        Output::Table => Ok(text(&value)),
+        Output::Json => Ok(serde_json::to_string_pretty(&value)? + "\n"),
     }
 }
 

@@ -155,3 +155,59 @@ fn the_daemon_is_asked_over_its_socket() {
     let gone = run(&args("table")).unwrap_err().to_string();
     assert!(gone.starts_with("no daemon listens on "), "{gone}");
 }
+
+#[test]
+fn one_session_with_the_errors_of_both_sides() {
+    let status = PeerStatus {
+        name: "tor-b".into(),
+        address: "10.10.1.252".into(),
+        asn: 64601,
+        state: "Idle".into(),
+        since_secs: 5,
+        families: vec![family("ipv4-unicast", 12)],
+        flaps: 2,
+        last_error: "the peer sent Cease / Administrative Shutdown: new cables".into(),
+        last_error_sent: "hold timer (90 s ago)".into(),
+        last_error_received: "Cease / Administrative Shutdown: new cables (5 s ago)".into(),
+        ..PeerStatus::default()
+    };
+    let expected = "\
+Peer:                tor-b at 10.10.1.252, AS 64601
+State:               Idle for 5s
+Ended:               2 times
+Last down:           the peer sent Cease / Administrative Shutdown: new cables
+Last error sent:     hold timer (90 s ago)
+Last error received: Cease / Administrative Shutdown: new cables (5 s ago)
+ipv4-unicast:        12 received, 12 accepted, 2 advertised
+";
+    assert_eq!(bgp::peer(&status), expected);
+    for wanted in ["tor-b", "10.10.1.252"] {
+        assert_eq!(bgp::find_peer(vec![status.clone()], wanted).unwrap(), status);
+    }
+    let error = bgp::find_peer(vec![status], "tor-c").unwrap_err().to_string();
+    assert_eq!(error, "no peer `tor-c` here; the peers are: tor-b");
+}
+
+#[test]
+fn the_route_that_is_asked_for() {
+    let routes = || {
+        let prefixes = ["0.0.0.0/0", "10.0.0.0/8", "10.1.0.0/16", "fd00::/64"];
+        prefixes.map(|prefix| RouteStatus { prefix: prefix.into(), ..RouteStatus::default() }).to_vec()
+    };
+    // (asked for, route or error)
+    let cases = [
+        ("10.1.2.3", Ok("10.1.0.0/16")),
+        ("10.2.0.1", Ok("10.0.0.0/8")),
+        ("192.0.2.1", Ok("0.0.0.0/0")),
+        ("fd00::9", Ok("fd00::/64")),
+        ("10.0.0.0/8", Ok("10.0.0.0/8")),
+        ("10.0.0.0/9", Err("BGP knows no route to 10.0.0.0/9")),
+        ("fd01::1", Err("BGP knows no route to fd01::1")),
+        ("here", Err("`here` is neither an address nor a prefix such as 10.0.0.0/8")),
+    ];
+    for (wanted, expected) in cases {
+        let found =
+            bgp::find_route(routes(), wanted).map(|route| route.prefix).map_err(|error| error.to_string());
+        assert_eq!(found, expected.map(str::to_owned).map_err(str::to_owned), "{wanted}");
+    }
+}

@@ -1,7 +1,7 @@
 //! The speaker's status in the words of the control protocol.
 
 use api::control::{FamilyStatus, PathStatus, PeerStatus, RouteStatus};
-use bgp::status::{NeighborStatus, PathFrom, PathVerdict, SessionState, SpeakerStatus};
+use bgp::status::{ErrorStatus, NeighborStatus, PathFrom, PathVerdict, SessionState, SpeakerStatus};
 
 /// The state of a session that exchanges routes.
 pub const ESTABLISHED: &str = "Established";
@@ -29,6 +29,7 @@ fn peer(neighbor: &NeighborStatus) -> PeerStatus {
         accepted: family.accepted,
         advertised: family.advertised,
     });
+    let session = neighbor.session.as_ref();
     PeerStatus {
         name: neighbor.name.clone(),
         address: neighbor.address.to_string(),
@@ -38,9 +39,19 @@ fn peer(neighbor: &NeighborStatus) -> PeerStatus {
         families: families.collect(),
         hold_time_secs: neighbor.session.as_ref().map(|session| session.hold_time_secs),
         bfd: neighbor.bfd.map(|state| state.to_string()),
+        last_error_sent: error(neighbor.last_error_sent.as_ref()),
+        last_error_received: error(neighbor.last_error_received.as_ref()),
+        local_address: session.map(|session| session.local_address.to_string()),
+        remote_router_id: session.map(|session| session.remote_router_id.to_string()),
+        capabilities: session.map(|session| session.capabilities.clone()).unwrap_or_default(),
+        next_dial_secs: neighbor.next_dial_secs,
         flaps: neighbor.flaps,
         last_error: neighbor.last_down.as_ref().map(|error| error.reason.clone()).unwrap_or_default(),
     }
+}
+
+fn error(error: Option<&ErrorStatus>) -> String {
+    error.map(|error| format!("{} ({} s ago)", error.reason, error.age_secs)).unwrap_or_default()
 }
 
 /// The state's name in RFC 4271 section 8.2.2.

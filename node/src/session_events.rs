@@ -41,6 +41,7 @@ fn describe(kind: &SessionEventKind) -> (bool, String) {
         SessionEventKind::MalformedAttributes { faults, updates_total } => {
             (false, format!("malformed attributes, {updates_total} UPDATEs so far: {}", faults.join(", ")))
         }
+        SessionEventKind::TooManyPrefixes { reason } => (false, format!("too many prefixes: {reason}")),
         SessionEventKind::StaleRoutesRemoved { count, reason } => {
             (true, format!("{count} stale routes removed: {reason}"))
         }

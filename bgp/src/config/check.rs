@@ -123,6 +123,15 @@ impl NeighborConfig {
             errors.push(error(&self.field("families"), "a session needs a family", remedy));
         }
         errors.extend(self.check_protection());
+        if self.max_prefixes.is_some_and(|max| max.limit == 0) {
+            let remedy = "give at least 1, or leave max_prefixes out";
+            errors.push(error(&self.field("max_prefixes.limit"), "0 would take nothing", remedy));
+        }
+        if self.max_prefixes.is_some_and(|max| max.restart_secs == Some(0)) {
+            let remedy = "give at least 1, or leave it out to stay down";
+            let field = self.field("max_prefixes.restart_secs");
+            errors.push(error(&field, "0 would only repeat it without pause", remedy));
+        }
         if self.ebgp_multihop == Some(0) || (self.ebgp_multihop.is_some() && self.remote_asn == local_asn) {
             let problem = "it is for external neighbors and at least 1";
             errors.push(error(&self.field("ebgp_multihop"), problem, "leave it out or correct remote_asn"));

@@ -16,7 +16,7 @@ type Change = fn(&mut SpeakerConfig);
 #[expect(clippy::too_many_lines, reason = "one table")]
 fn what_cannot_work_is_named() {
     // (why, change, the field that is named; empty: it works)
-    let cases: [(&str, Change, &str); 31] = [
+    let cases: [(&str, Change, &str); 32] = [
         ("as it is", |_| {}, ""),
         ("AS 0", |config| config.asn = 0, "asn"),
         ("hold time 1", |config| config.hold_time_secs = 1, "hold_time_secs"),
@@ -65,6 +65,7 @@ fn what_cannot_work_is_named() {
         ("long password", |config| set_password(config, 81), "neighbors.tor-1.password"),
         ("text", |config| set_hold(config, 255), ""),
         ("long text", |config| set_hold(config, 256), "neighbors.tor-1.hold"),
+        ("no prefix", |config| set_max_prefixes(config, 0), "neighbors.tor-1.max_prefixes.limit"),
         ("multicast", |config| set_address(config, "224.0.0.1"), "neighbors.tor-1.address"),
         ("nowhere", |config| set_address(config, "::"), "neighbors.tor-1.address"),
         ("the same address", |config| set_address(config, "fd00::3"), "neighbors.peer.address"),
@@ -100,6 +101,11 @@ fn set_password(config: &mut SpeakerConfig, len: usize) {
     config.neighbors[0].password = Some(Password::new("x".repeat(len)));
 }
 
+fn set_max_prefixes(config: &mut SpeakerConfig, limit: usize) {
+    let action = MaxPrefixesAction::Shutdown;
+    config.neighbors[0].max_prefixes = Some(MaxPrefixes { limit, action, restart_secs: None });
+}
+
 fn set_hold(config: &mut SpeakerConfig, len: usize) {
     config.neighbors[0].hold = Some(Hold::Shutdown("x".repeat(len)));
 }
@@ -122,7 +128,7 @@ fn everything_that_is_wrong_is_said_at_once() {
 #[expect(clippy::too_many_lines, reason = "one table")]
 fn only_sessions_that_must_reset_do() {
     // (change, reset with reasons, updated)
-    let cases: [(&str, Change, &[(&str, &[&str])], &[&str]); 21] = [
+    let cases: [(&str, Change, &[(&str, &[&str])], &[&str]); 22] = [
         ("nothing", |_| {}, &[], &[]),
         ("asn", |c| c.asn = 1, &[("tor-1", &["asn"]), ("peer", &["asn"])], &[]),
         (
@@ -183,6 +189,7 @@ fn only_sessions_that_must_reset_do() {
             &[("peer", &["ttl_security_hops"])],
             &[],
         ),
+        ("max prefixes", |c| set_max_prefixes(c, 9), &[], &["tor-1"]),
         ("export", |c| c.neighbors[0].export = ExportPolicy::OriginatedOnly, &[], &["tor-1"]),
         ("name", |c| c.neighbors[0].name = "other".to_owned(), &[], &["other"]),
         ("passive", |c| c.neighbors[0].passive = true, &[], &["tor-1"]),

@@ -23,7 +23,7 @@ impl Peer {
             return Err("the session is held down here");
         }
         if matches!(self.phase, Phase::Idle { accepts: false, .. }) && self.slots.is_empty() {
-            return Err("pausing after an error of the last session");
+            return Err("pausing after the end of the last session");
         }
         match self.slots.get(Role::Passive) {
             Some(former) if former.session.state() != State::OpenSent => {

@@ -64,6 +64,11 @@ impl Record {
         self.down = hold.map(|hold| Error { reason: hold.to_string(), at: now });
     }
 
+    /// Why the session ended, in better words than the NOTIFICATION's.
+    pub(super) fn note_reason(&mut self, now: Instant, reason: String) {
+        self.down = Some(Error { reason, at: now });
+    }
+
     pub(super) fn note_dial_failed(&mut self, now: Instant, reason: &str) {
         self.down = Some(Error { reason: format!("the dial failed: {reason}"), at: now });
     }

@@ -20,6 +20,8 @@ pub(crate) struct ImportContext<'a> {
     pub(crate) import_default_routes: bool,
     /// Every address that is known to be ours.
     pub(crate) own_addresses: &'a BTreeSet<IpAddr>,
+    /// More prefixes of a family than that are not taken from this neighbor.
+    pub(crate) prefixes_max: Option<usize>,
 }
 
 /// Why a path is not fit for the decision. It is kept, so that people can see it.

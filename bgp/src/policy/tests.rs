@@ -60,6 +60,7 @@ fn what_is_fit_for_the_decision() {
             router_id,
             import_default_routes: false,
             own_addresses: &own_addresses,
+            prefixes_max: None,
         };
         let next_hop = NextHop::new(next_hop.parse().unwrap());
         assert_eq!(import(&context, &network(prefix), (&next_hop, &attributes)), expected, "{why}");

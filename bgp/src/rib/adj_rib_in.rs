@@ -19,6 +19,9 @@ struct Entry {
 #[derive(Debug, Default)]
 pub(super) struct AdjRibIn {
     entries: BTreeMap<IpNetwork, Entry>,
+    ipv4: usize,
+    /// What was not taken because there was too much.
+    discarded: usize,
 }
 
 impl AdjRibIn {
@@ -29,19 +32,24 @@ impl AdjRibIn {
             return None;
         }
         let path = Arc::new(path);
-        self.entries.insert(prefix, Entry { path: Arc::clone(&path), is_stale: false });
+        let former = self.entries.insert(prefix, Entry { path: Arc::clone(&path), is_stale: false });
+        self.ipv4 += usize::from(former.is_none() && prefix.is_ipv4());
         Some(path)
     }
 
     /// Whether there was such an entry; it is gone.
     pub(super) fn remove(&mut self, prefix: &IpNetwork) -> bool {
-        self.entries.remove(prefix).is_some()
+        let is_gone = self.entries.remove(prefix).is_some();
+        self.ipv4 -= usize::from(is_gone && prefix.is_ipv4());
+        is_gone
     }
 
     /// The prefixes of the entries for which the condition on prefix and staleness held; they are gone.
     pub(super) fn remove_where(&mut self, condition: impl Fn(&IpNetwork, bool) -> bool) -> Vec<IpNetwork> {
         let is_gone = |prefix: &IpNetwork, entry: &mut Entry| condition(prefix, entry.is_stale);
-        self.entries.extract_if(.., is_gone).map(|(prefix, _)| prefix).collect()
+        let gone: Vec<IpNetwork> = self.entries.extract_if(.., is_gone).map(|(prefix, _)| prefix).collect();
+        self.ipv4 -= gone.iter().filter(|prefix| prefix.is_ipv4()).count();
+        gone
     }
 
     /// Everything is stale from now on; the paths that change by that, because the neighbor is silent.
@@ -68,6 +76,27 @@ impl AdjRibIn {
             }
         }
         changed
+    }
+
+    /// How many prefixes of the family it has.
+    pub(super) fn len(&self, family: Family) -> usize {
+        match family {
+            Family::Ipv4Unicast => self.ipv4,
+            Family::Ipv6Unicast => self.entries.len() - self.ipv4,
+        }
+    }
+
+    /// Whether a path of this prefix is one too many; it is counted.
+    pub(super) fn discard(&mut self, prefix: &IpNetwork, limit: Option<usize>) -> bool {
+        let is_full = limit.is_some_and(|limit| self.len(Family::of(prefix)) >= limit);
+        let is_discarded = is_full && !self.entries.contains_key(prefix);
+        self.discarded += usize::from(is_discarded);
+        is_discarded
+    }
+
+    /// How many were discarded since the session came up.
+    pub(super) fn discarded(&self) -> usize {
+        self.discarded
     }
 
     pub(super) fn is_stale(&self, prefix: &IpNetwork) -> bool {

@@ -96,7 +96,7 @@ impl Speaker {
             PeerEffect::Up { connection, local, terms } => {
                 self.session_up(now, address, (connection, local, &terms), outputs);
             }
-            PeerEffect::Update(update) => self.update(address, *update, outputs),
+            PeerEffect::Update(update) => self.update(now, address, *update, outputs),
             PeerEffect::Refresh(refresh) => {
                 // The marks of RFC 7313 mean nothing without that capability, which we do not send.
                 if let (RouteRefreshKind::Request, Some(family)) = (refresh.kind, refresh.family()) {
@@ -138,7 +138,7 @@ impl Speaker {
         self.groups.join(address, connection, context);
     }
 
-    fn update(&mut self, address: IpAddr, update: Update, outputs: &mut Vec<Output>) {
+    fn update(&mut self, now: Instant, address: IpAddr, update: Update, outputs: &mut Vec<Output>) {
         if !update.faults.is_empty() {
             self.report_faults(address, &update, outputs);
         }
@@ -147,9 +147,11 @@ impl Speaker {
         if !update.announced.is_empty() {
             let own_addresses = Arc::clone(&self.own_addresses);
             let context = self.import_context(address, &own_addresses);
+            let before = self.prefixes(address);
             for announcement in update.announced {
                 self.rib.announce(&source, &context, announcement);
             }
+            self.check_max_prefixes(now, address, before, outputs);
         }
         if let Some(family) = update.end_of_rib {
             self.end_of_rib(address, family, outputs);

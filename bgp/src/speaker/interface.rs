@@ -231,6 +231,11 @@ pub enum SessionEventKind {
         /// How many UPDATEs of this session had faults so far.
         updates_total: u64,
     },
+    /// The neighbor tells more prefixes than it may.
+    TooManyPrefixes {
+        /// How many it may, and what is done.
+        reason: String,
+    },
     /// Routes from before the neighbor's restart were removed.
     StaleRoutesRemoved {
         /// How many.

@@ -9,7 +9,7 @@ use ipnetwork::IpNetwork;
 
 use super::restart::{Milestone, Phase};
 use super::{Output, SessionEvent, SessionEventKind, Speaker};
-use crate::config::{NeighborConfig, Originations};
+use crate::config::{MaxPrefixesAction, NeighborConfig, Originations};
 use crate::policy::{ExportContext, ImportContext};
 use crate::rib::Told;
 
@@ -107,11 +107,15 @@ impl Speaker {
         own_addresses: &'a BTreeSet<IpAddr>,
     ) -> ImportContext<'a> {
         let own_word = self.neighbor(address).and_then(|neighbor| neighbor.import_default_routes);
+        let max_prefixes = self.neighbor(address).and_then(|neighbor| neighbor.max_prefixes);
         ImportContext {
             asn: self.config.asn,
             router_id: self.config.router_id,
             import_default_routes: own_word.unwrap_or(self.config.import_default_routes),
             own_addresses,
+            prefixes_max: max_prefixes
+                .filter(|max| max.action == MaxPrefixesAction::Discard)
+                .map(|max| max.limit),
         }
     }
 

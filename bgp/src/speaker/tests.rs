@@ -1,5 +1,7 @@
 //! One speaker and a peer that is played by hand, message by message.
 
+mod max_prefixes;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -2,8 +2,12 @@
 
 use std::net::IpAddr;
 
-use api::{BGPPeerSpec, bgp_peer::SourceAddress, selector::Selector};
-use bgp::config::{BfdConfig, ExportPolicy, Hold, NeighborConfig};
+use api::{
+    BGPPeerSpec,
+    bgp_peer::{self, MaxPrefixesSpec, SourceAddress},
+    selector::Selector,
+};
+use bgp::config::{BfdConfig, ExportPolicy, Hold, MaxPrefixes, MaxPrefixesAction, NeighborConfig};
 
 use super::{ClusterView, NodeFacts, Problem, families, passwords};
 
@@ -77,9 +81,23 @@ fn neighbor(
     if spec.source_address == SourceAddress::UseNodeIP {
         neighbor.local_address = Some(own_address(address, node)?);
     }
+    neighbor.max_prefixes = spec.max_prefixes.map(max_prefixes);
     neighbor.hold = spec.shutdown.clone().map(Hold::Shutdown);
     neighbor.check(asn).map_err(|errors| errors.to_string())?;
     Ok(Some(neighbor))
+}
+
+fn max_prefixes(spec: MaxPrefixesSpec) -> MaxPrefixes {
+    MaxPrefixes {
+        // What no number of this machine can count is no limit.
+        limit: usize::try_from(spec.limit).unwrap_or(usize::MAX),
+        action: match spec.action {
+            bgp_peer::MaxPrefixesAction::Shutdown => MaxPrefixesAction::Shutdown,
+            bgp_peer::MaxPrefixesAction::Discard => MaxPrefixesAction::Discard,
+            bgp_peer::MaxPrefixesAction::Warn => MaxPrefixesAction::Warn,
+        },
+        restart_secs: spec.restart_seconds,
+    }
 }
 
 /// Gives the session its password, or holds it down until there is one that works.

@@ -215,6 +215,19 @@ fn fields_of_a_peer_reach_its_session() {
     assert_eq!(first(with(|_| {})).local_address, None);
     let own = first(with(|spec| spec.source_address = api::bgp_peer::SourceAddress::UseNodeIP));
     assert_eq!(own.local_address, Some("10.0.0.1".parse().unwrap()));
+    let limited = first(with(|spec| {
+        spec.max_prefixes = Some(api::bgp_peer::MaxPrefixesSpec {
+            limit: 100,
+            action: api::bgp_peer::MaxPrefixesAction::Discard,
+            restart_seconds: None,
+        });
+    }));
+    let max = bgp::config::MaxPrefixes {
+        limit: 100,
+        action: bgp::config::MaxPrefixesAction::Discard,
+        restart_secs: None,
+    };
+    assert_eq!(limited.max_prefixes, Some(max));
     let held = first(with(|spec| spec.shutdown = Some("new cables".to_owned())));
     assert_eq!(held.hold.unwrap().to_string(), "shut down by configuration: new cables");
     let internal = with(|spec| {
