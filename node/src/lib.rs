@@ -23,6 +23,7 @@ pub mod install;
 pub mod learned;
 pub mod logging;
 pub mod node_ready;
+mod own_object;
 pub mod policy;
 pub mod report;
 pub mod router;

@@ -13,7 +13,6 @@ use ipam::moment::Moment;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Api, Client,
-    api::{Patch, PatchParams, PostParams},
     runtime::events::{Event, EventType, Recorder, Reporter},
 };
 use tokio_util::sync::CancellationToken;
@@ -23,6 +22,7 @@ use crate::{
     attachments,
     config::Problem,
     control::{ControlContext, HOST_SETTINGS},
+    own_object::write_status,
 };
 
 /// How long counts may be out of date.
@@ -147,22 +147,11 @@ impl Writer {
         if self.written.as_ref() == Some(&status) {
             return;
         }
-        match self.patch(&status).await {
+        let new = || NodeReport::new(&self.name, NodeReportSpec::default());
+        match write_status(&self.reports, &self.name, &status, new).await {
             Ok(()) => self.written = Some(status),
             Err(error) => debug!(%error, "the report is not written; the next one will be"),
         }
-    }
-
-    async fn patch(&self, status: &NodeReportStatus) -> Result<(), kube::Error> {
-        let patch = Patch::Merge(serde_json::json!({ "status": status }));
-        match self.reports.patch_status(&self.name, &PatchParams::default(), &patch).await {
-            Ok(_) => return Ok(()),
-            Err(kube::Error::Api(status)) if status.code == 404 => {}
-            Err(error) => return Err(error),
-        }
-        let report = NodeReport::new(&self.name, NodeReportSpec::default());
-        self.reports.create(&PostParams::default(), &report).await?;
-        self.reports.patch_status(&self.name, &PatchParams::default(), &patch).await.map(drop)
     }
 
     /// An Event for each problem that is new, on the object that has it.

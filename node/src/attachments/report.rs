@@ -11,12 +11,13 @@ use api::{
 use ipam::local::Memory;
 use kube::{
     Api, Client,
-    api::{Patch, PatchParams, PostParams},
+    api::{Patch, PatchParams},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::{Attachments, now};
+use crate::own_object::write_status;
 
 /// How long changes are gathered before they are written.
 const BATCH_TIME: Duration = Duration::from_millis(100);
@@ -104,7 +105,9 @@ async fn report(attachments: &Attachments, written: &mut Written) -> Result<(), 
     }
     let status = node_status(attachments, written.node.as_ref());
     if written.node.as_ref() != Some(&status) {
-        write_node(client, &attachments.context.node_name, &status).await?;
+        let name = &attachments.context.node_name;
+        let new = || NodeNetwork::new(name, NodeNetworkSpec::default());
+        write_status(&Api::all(client.clone()), name, &status, new).await?;
         written.node = Some(status);
     }
     refused
@@ -151,16 +154,4 @@ fn node_status(attachments: &Attachments, former: Option<&NodeNetworkStatus>) ->
         epoch_seen,
         conditions,
     }
-}
-
-async fn write_node(client: &Client, name: &str, status: &NodeNetworkStatus) -> Result<(), kube::Error> {
-    let api: Api<NodeNetwork> = Api::all(client.clone());
-    let patch = Patch::Merge(serde_json::json!({ "status": status }));
-    match api.patch_status(name, &PatchParams::default(), &patch).await {
-        Ok(_) => return Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 404 => {}
-        Err(error) => return Err(error),
-    }
-    api.create(&PostParams::default(), &NodeNetwork::new(name, NodeNetworkSpec::default())).await?;
-    api.patch_status(name, &PatchParams::default(), &patch).await.map(drop)
 }
