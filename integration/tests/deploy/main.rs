@@ -5,4 +5,5 @@
 mod apply;
 mod manifest;
 mod packagers;
+mod readme;
 mod rights;
