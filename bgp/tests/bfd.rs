@@ -23,8 +23,8 @@ log stderr all;
 router id 10.0.0.2;
 protocol device { scan time 1; }
 protocol bfd {
-    interface \"there\" { interval 50 ms; idle tx interval 1 s; multiplier 3; };
-    multihop { interval 50 ms; multiplier 3; };
+    interface \"there\" { interval 200 ms; idle tx interval 1 s; multiplier 3; };
+    multihop { interval 200 ms; multiplier 3; };
     neighbor 10.0.0.1 dev \"there\";
     neighbor fd00::1 dev \"there\";
     neighbor 10.0.9.1 local 10.0.0.2 multihop on;
@@ -32,7 +32,7 @@ protocol bfd {
 ";
 
 fn timers() -> Timers {
-    let interval = Duration::from_millis(50);
+    let interval = Duration::from_millis(200);
     Timers { min_transmit: interval, min_receive: interval, multiplier: NonZeroU8::new(3).unwrap() }
 }
 
@@ -107,16 +107,16 @@ fn sessions_of_all_kinds_come_up_and_stay() {
         speaker.until(&keys, State::Up).await;
         until_up_at_bird(&bird, keys.len()).await;
         for status in speaker.handle.status().await.unwrap() {
-            assert_eq!(status.detection_time, Duration::from_millis(150), "{status:?}");
-            assert_eq!(status.transmit_interval, Some(Duration::from_millis(50)), "{status:?}");
+            assert_eq!(status.detection_time, Duration::from_millis(600), "{status:?}");
+            assert_eq!(status.transmit_interval, Some(Duration::from_millis(200)), "{status:?}");
         }
         let shown = bird.ask("show bfd sessions");
-        assert_eq!(shown.matches("0.050").count(), keys.len(), "intervals as BIRD sees them: {shown}");
+        assert_eq!(shown.matches("0.200").count(), keys.len(), "intervals as BIRD sees them: {shown}");
         // Other timers do not disturb a session: what ends meanwhile would be told.
-        let slower = Timers { min_transmit: Duration::from_millis(80), ..timers() };
+        let slower = Timers { min_transmit: Duration::from_millis(320), ..timers() };
         let desired = keys.iter().map(|key| (key.clone(), slower)).collect();
         speaker.handle.configure(desired).await.unwrap().unwrap();
-        bird.until("show bfd sessions", &["0.240"]).await;
+        bird.until("show bfd sessions", &["0.960"]).await;
         let quiet = timeout(Duration::from_secs(1), speaker.changes.take()).await;
         assert!(quiet.is_err(), "{quiet:?}");
         speaker.end();

@@ -104,13 +104,14 @@ fn we_restart_and_bird_helps() {
 
 /// The same BIRD with BFD for the session.
 fn config_with_bfd() -> String {
-    let bfd = "protocol bfd { interface \"there\" { interval 50 ms; multiplier 3; }; }\n";
+    let bfd = "protocol bfd { interface \"there\" { interval 200 ms; multiplier 3; }; }\n";
     format!("{bfd}{}", CONFIG.replace("graceful restart on;", "graceful restart on; bfd graceful;"))
 }
 
 fn watched() -> SpeakerConfig {
     let mut config = config();
-    let times = BfdConfig { transmit_interval_millis: 50, receive_interval_millis: 50, detect_multiplier: 3 };
+    let times =
+        BfdConfig { transmit_interval_millis: 200, receive_interval_millis: 200, detect_multiplier: 3 };
     config.neighbors[0].bfd = Some(times);
     config
 }

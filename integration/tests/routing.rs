@@ -166,7 +166,7 @@ async fn blocks_and_defaults_are_learnt_by_both_routers_of_a_rack_and_one_is_eno
 async fn a_dead_router_is_left_by_bfd_long_before_the_hold_time() {
     for kind in ROUTERS {
         let shape =
-            Shape { router: kind, hold_time_secs: 180, bfd_interval_millis: Some(100), ..Shape::default() };
+            Shape { router: kind, hold_time_secs: 180, bfd_interval_millis: Some(300), ..Shape::default() };
         let lab = start(shape, &[("near", "node-1"), ("far", "node-3")]).await;
         let prefixes = ["default".to_owned(), "::/0".to_owned()];
         for (name, peers) in [("node-1", ["tor-1-1", "tor-1-2"]), ("node-3", ["tor-2-1", "tor-2-2"])] {
