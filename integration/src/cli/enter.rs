@@ -46,10 +46,13 @@ pub(super) fn shell(name: &str, node: &str) -> Result<()> {
 fn machine_shell(node: &str, process: u32) -> Result<()> {
     let process = process.to_string();
     let error = Command::new("nsenter")
+        .args(["--target", &process, "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--"])
         .args([
-            "--target", &process, "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--wd=/", "--",
+            "/usr/bin/env",
+            "--chdir=/",
+            &format!("PATH={}", crate::kubeadm::path()),
+            &format!("PS1={node}# "),
         ])
-        .args(["/usr/bin/env", &format!("PATH={}", crate::kubeadm::path()), &format!("PS1={node}# ")])
         .args(["KUBECONFIG=/etc/kubernetes/admin.conf", "/bin/sh"])
         .exec();
     Err(error).context("nsenter")
