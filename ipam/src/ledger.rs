@@ -16,8 +16,9 @@ use crate::view::{BlockRef, View};
 #[cfg(test)]
 mod tests;
 
-/// How long a Ready node without a NodeNetwork is waited for after a raise: its daemon may be
-/// starting. Nodes that do not run the daemon must not stop the others for longer.
+/// How long a Ready node with neither a NodeNetwork nor a Pod of the daemon is waited for after a
+/// raise: both may come, also where a backup that is older than they are was restored. Nodes that
+/// do not run the daemon must not stop the others for longer.
 pub const NEWCOMER_WAIT_MILLIS: u64 = 5_000;
 
 /// How long a Node object must be gone, with no sign of life of its daemon and no Pod bound to
@@ -158,7 +159,8 @@ impl Ledger {
         let lags = |name: &str| match (view.network_of(name), view.networks.contains_key(name)) {
             (Some(network), _) => network.epoch_seen < self.epoch,
             (None, true) => true,
-            (None, false) => newcomers_may_come,
+            // Its object may be lost with a backup, and what its kernel holds is known to it alone.
+            (None, false) => newcomers_may_come || view.daemons.contains(name),
         };
         let ready = view.nodes.iter().filter(|(_, node)| node.is_ready);
         ready.filter(|(name, _)| lags(name)).map(|(name, _)| name.clone()).collect()

@@ -12,6 +12,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use kube::Client;
 use tokio::time::MissedTickBehavior;
@@ -63,7 +64,7 @@ pub async fn run(
     let (leadership, election) = leadership::start(client.clone(), options.clone(), election_stop.clone());
     let server = pages.map(|pages| tokio::spawn(http::serve(pages, health_seen, shutdown.clone())));
     let mut leader = Leader::new(client.clone(), &options, leadership.clone());
-    act(&client, &mut leader, leadership, &health, &shutdown).await;
+    act(watch::all(&client, &options.namespace), &mut leader, leadership, &health, &shutdown).await;
     // The lease goes last: nothing may be written once another replica leads.
     election_stop.cancel();
     election.await?;
@@ -74,14 +75,13 @@ pub async fn run(
 }
 
 async fn act(
-    client: &Client,
+    mut events: BoxStream<'static, watch::Event>,
     leader: &mut Leader,
     mut leadership: Leadership,
     health: &tokio::sync::watch::Sender<http::Health>,
     shutdown: &CancellationToken,
 ) {
     let mut store = Store::default();
-    let mut events = watch::all(client);
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

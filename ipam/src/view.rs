@@ -34,6 +34,8 @@ pub struct Objects {
     pub unreadable_blocks: BTreeSet<String>,
     /// Names without a Node object to which Pods are still bound.
     pub bound_elsewhere: BTreeSet<String>,
+    /// Names of the nodes to which a Pod of the daemon is bound.
+    pub daemons: BTreeSet<String>,
 }
 
 /// A Node as the plan needs it.
@@ -119,6 +121,8 @@ pub struct View {
     pub networks: BTreeMap<String, NetworkFacts>,
     /// Names without a Node object to which Pods are still bound.
     pub bound_elsewhere: BTreeSet<String>,
+    /// Names of the nodes to which a Pod of the daemon is bound.
+    pub daemons: BTreeSet<String>,
     /// Epoch annotation of every pool by name; 0 if it has none.
     pub pool_epochs: BTreeMap<String, i64>,
 }
@@ -132,6 +136,7 @@ impl View {
             networks: objects.networks.iter().map(network).collect(),
             foreign: objects.unreadable_blocks.iter().filter_map(|text| prefix::parse(text).ok()).collect(),
             bound_elsewhere: objects.bound_elsewhere.clone(),
+            daemons: objects.daemons.clone(),
             ..Self::default()
         };
         for pool in &objects.pools {

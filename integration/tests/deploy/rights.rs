@@ -15,7 +15,7 @@ use crate::manifest::{deploy, objects};
 const LAB: &str = env!("CARGO_BIN_EXE_lab");
 
 /// Account, verb and resource that are granted and need not be used by this scenario, and when they are.
-const SELDOM: [(&str, &str, &str); 10] = [
+const SELDOM: [(&str, &str, &str); 9] = [
     // The watch has not told of the pod yet.
     ("tortie-node", "get", "pods"),
     // Only while the condition NetworkUnavailable is there.
@@ -29,7 +29,6 @@ const SELDOM: [(&str, &str, &str); 10] = [
     // The API server was restored from a backup.
     ("tortie-ipam", "patch", "ippools"),
     // A node is gone for good.
-    ("tortie-ipam", "list", "pods"),
     ("tortie-ipam", "delete", "ipblocks"),
     ("tortie-ipam", "patch", "ipblocks"),
 ];

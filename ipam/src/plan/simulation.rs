@@ -243,7 +243,9 @@ impl World {
 
     fn lead(&mut self) {
         let now = self.now();
-        let objects = self.api.objects();
+        // The DaemonSet's controller binds a Pod to every node, and anew after a backup is restored.
+        let daemons = NODES.map(str::to_owned).into();
+        let objects = Objects { daemons, ..self.api.objects() };
         let replica = if let Some(mut replica) = self.leader.take() {
             // Its view may be old, its last plan not yet carried out.
             if !self.random.one_in(4) {

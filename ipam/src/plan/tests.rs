@@ -1,8 +1,11 @@
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 
 use super::fixture::{Api, at, texts};
 use super::*;
 use crate::ledger::{NEWCOMER_WAIT_MILLIS, RECLAIM_AFTER_MILLIS};
+use crate::view::Objects;
 
 /// A cluster of an IPv4 pool with /28 blocks and these nodes, each of 16 pods, that echo the
 /// epoch of a leader that just started.
@@ -206,6 +209,40 @@ fn nothing_is_given_until_every_ready_node_has_echoed() {
     let before = ledger.epoch();
     assert!(!run(&api, &mut ledger, 4).waiting_for.is_empty());
     assert!(ledger.epoch() > before + 5, "a node that knows a newer epoch makes the leader raise its own");
+}
+
+#[test]
+fn a_node_that_runs_the_daemon_is_waited_for_until_it_has_spoken() {
+    // (why, whether a Pod of the daemon is bound to b, whether the leader is another one, who is waited for)
+    let cases = [
+        ("a backup from before its first word", true, false, vec!["b"]),
+        ("the same under another leader", true, true, vec!["b"]),
+        ("a node without the daemon stops nobody", false, false, vec![]),
+    ];
+    for (why, runs_daemon, is_new_leader, expected) in cases {
+        let (mut api, mut ledger) = cluster("10.0.0.0/26", &[("a", "")]);
+        api.add_node("b", "", 16);
+        let backup = api.clone();
+        api.all_echo(ledger.epoch());
+        settle(&mut api, &mut ledger, 1);
+        api = backup;
+        let daemons: BTreeSet<String> = runs_daemon.then(|| "b".to_owned()).into_iter().collect();
+        let view =
+            |api: &Api, now| View::read(at(now), &Objects { daemons: daemons.clone(), ..api.objects() });
+        let restored = view(&api, 2);
+        if is_new_leader {
+            ledger = Ledger::new(at(2), &restored);
+        } else {
+            assert!(!ledger.observe(at(2), &restored).is_empty(), "{why}");
+        }
+        let uid = api.node_uid("a");
+        api.echo("a", &uid, ledger.epoch(), &[]);
+        let later = 2 + NEWCOMER_WAIT_MILLIS;
+        let plan = plan(at(later), &view(&api, later), &ledger);
+        assert_eq!(plan.waiting_for, expected, "{why}");
+        // What b's kernel holds of the first range is not known before.
+        assert_eq!(plan.actions.is_empty(), !expected.is_empty(), "{why}: {:?}", texts(&plan));
+    }
 }
 
 #[test]

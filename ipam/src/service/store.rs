@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use api::{IPBlock, IPPool, NodeNetwork};
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::ResourceExt;
 use kube::api::DynamicObject;
 use kube::runtime::watcher::{self, Event};
@@ -117,6 +117,7 @@ pub(super) struct Store {
     nodes: Shelf<Node>,
     blocks: Shelf<IPBlock>,
     networks: Shelf<NodeNetwork>,
+    daemons: Shelf<Pod>,
 }
 
 impl Default for Store {
@@ -126,6 +127,7 @@ impl Default for Store {
             nodes: Shelf::new(Kind::Node),
             blocks: Shelf::new(Kind::Block),
             networks: Shelf::new(Kind::Network),
+            daemons: Shelf::new(Kind::Daemon),
         }
     }
 }
@@ -138,12 +140,14 @@ impl Store {
             Kind::Node => self.nodes.handle(event),
             Kind::Block => self.blocks.handle(event),
             Kind::Network => self.networks.handle(event),
+            Kind::Daemon => self.daemons.handle(event),
         }
     }
 
     /// Whether every kind was listed once.
     pub(super) fn is_synced(&self) -> bool {
-        self.pools.is_synced && self.nodes.is_synced && self.blocks.is_synced && self.networks.is_synced
+        let objects = self.pools.is_synced && self.nodes.is_synced && self.blocks.is_synced;
+        objects && self.networks.is_synced && self.daemons.is_synced
     }
 
     /// Puts in a block that was just created, which the watch will bring again.
@@ -169,6 +173,7 @@ impl Store {
     /// The objects for [`crate::view::View::read`]. What does not parse still claims its range.
     pub(super) fn objects(&self) -> Objects {
         let cidr = |object: &DynamicObject| Some(object.data.get("spec")?.get("cidr")?.as_str()?.to_owned());
+        let node = |pod: &Pod| pod.spec.as_ref()?.node_name.clone();
         Objects {
             pools: self.pools.objects.values().cloned().collect(),
             nodes: self.nodes.objects.values().cloned().collect(),
@@ -176,6 +181,7 @@ impl Store {
             networks: self.networks.objects.values().cloned().collect(),
             unreadable_blocks: self.blocks.unreadable.values().filter_map(cidr).collect(),
             bound_elsewhere: BTreeSet::new(),
+            daemons: self.daemons.objects.values().filter_map(node).collect(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use api::{IPBlock, IPPool, NodeNetwork};
 use futures::stream::{self, BoxStream, StreamExt};
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{Api, ApiResource, DynamicObject};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::utils::Backoff;
@@ -16,6 +16,9 @@ use kube::{Client, Resource};
 /// request a second and kind burdens no API server.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// Labels of the daemon's Pods, as in `deploy/parts/node.yaml`.
+const DAEMON: &str = "app.kubernetes.io/name=tortie,app.kubernetes.io/component=node";
+
 /// The kinds that are watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
@@ -23,10 +26,12 @@ pub(super) enum Kind {
     Node,
     Block,
     Network,
+    /// The Pods of the daemon: they say which nodes will speak, before these did.
+    Daemon,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 4] = [Self::Pool, Self::Node, Self::Block, Self::Network];
+    pub(super) const ALL: [Self; 5] = [Self::Pool, Self::Node, Self::Block, Self::Network, Self::Daemon];
 
     fn resource(self) -> ApiResource {
         match self {
@@ -34,6 +39,18 @@ impl Kind {
             Self::Node => erase::<Node>(),
             Self::Block => erase::<IPBlock>(),
             Self::Network => erase::<NodeNetwork>(),
+            Self::Daemon => erase::<Pod>(),
+        }
+    }
+
+    /// The objects of this kind that are watched; `namespace` is the service's own.
+    fn scope(self, client: &Client, namespace: &str) -> (Api<DynamicObject>, Config) {
+        let (client, resource) = (client.clone(), self.resource());
+        match self {
+            Self::Daemon => {
+                (Api::namespaced_with(client, namespace, &resource), Config::default().labels(DAEMON))
+            }
+            _ => (Api::all_with(client, &resource), Config::default()),
         }
     }
 }
@@ -47,11 +64,11 @@ impl std::fmt::Display for Kind {
 /// What one stream brought.
 pub(super) type Event = (Kind, Result<watcher::Event<DynamicObject>, watcher::Error>);
 
-/// The events of all kinds. The stream never ends.
-pub(super) fn all(client: &Client) -> BoxStream<'static, Event> {
+/// The events of all kinds, of Pods only those of the daemon in this namespace. The stream never ends.
+pub(super) fn all(client: &Client, namespace: &str) -> BoxStream<'static, Event> {
     let streams = Kind::ALL.map(|kind| {
-        let objects = Api::<DynamicObject>::all_with(client.clone(), &kind.resource());
-        let events = watcher(objects, Config::default()).backoff(Steady);
+        let (objects, config) = kind.scope(client, namespace);
+        let events = watcher(objects, config).backoff(Steady);
         events.map(move |event| (kind, event)).boxed()
     });
     stream::select_all(streams).boxed()
@@ -73,4 +90,19 @@ impl Iterator for Steady {
 
 impl Backoff for Steady {
     fn reset(&mut self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    /// As a selector that matches nothing, it would silently wait for nobody.
+    #[test]
+    fn the_daemons_pods_bear_the_labels_that_are_watched() {
+        let manifest = include_str!("../../../deploy/parts/node.yaml");
+        let (_, template) = manifest.split_once("\n  template:").expect("a DaemonSet has a template");
+        let (labels, _) = template.split_once("\n    spec:").expect("a template has a spec");
+        for label in super::DAEMON.split(',') {
+            let line = label.replace('=', ": ");
+            assert!(labels.lines().any(|found| found.trim() == line), "{line} is not in {labels}");
+        }
+    }
 }

@@ -62,6 +62,21 @@ fn a_block_that_does_not_parse_still_claims_its_range() {
 }
 
 #[test]
+fn pods_of_the_daemon_name_the_nodes_that_will_speak() {
+    let pod = |name: &str, spec: &Value| {
+        let metadata = json!({ "name": name, "namespace": "kube-system" });
+        object(&json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec }))
+    };
+    let bound = pod("tortie-node-1", &json!({ "nodeName": "a", "containers": [] }));
+    let unbound = pod("tortie-node-2", &json!({ "containers": [] }));
+    let mut store = Store::default();
+    list(&mut store, Kind::Daemon, vec![bound.clone(), unbound]);
+    assert_eq!(store.objects().daemons, BTreeSet::from(["a".to_owned()]));
+    store.handle((Kind::Daemon, Ok(Event::Delete(bound))));
+    assert!(store.objects().daemons.is_empty());
+}
+
+#[test]
 fn a_new_list_replaces_the_old_one_at_its_end() {
     let mut store = Store::default();
     let cidr = json!("10.0.0.0/16");
@@ -80,7 +95,7 @@ fn a_kind_without_crd_is_an_empty_list_and_other_failures_keep_what_is_known() {
         watcher::Error::InitialListFailed(kube::Error::Api(Box::new(status)))
     };
     let mut store = Store::default();
-    for kind in [Kind::Node, Kind::Block, Kind::Network] {
+    for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Pool) {
         list(&mut store, kind, vec![]);
     }
     store.handle((Kind::Pool, Err(failed(503))));
