@@ -152,6 +152,15 @@ struct Replica {
     objects: Objects,
 }
 
+impl Replica {
+    /// Old as its view may be, what the API answered to its own creations is in it.
+    fn created(&mut self, api: &Api, cidr: IpNetwork) {
+        let name = api::prefix::object_name(cidr);
+        self.objects.blocks.retain(|block| block.metadata.name.as_deref() != Some(&name));
+        self.objects.blocks.extend(api.blocks.get(&name).cloned());
+    }
+}
+
 struct World {
     random: Random,
     strict: bool,
@@ -275,9 +284,10 @@ impl World {
             if let Action::Delete { block, .. } = &action {
                 replica.ledger.deleting(now, block);
             }
-            let is_done = self.api.apply(&action);
-            if let (Action::Delete { block, .. }, false) = (&action, is_done) {
-                replica.ledger.not_deleted(block);
+            match (&action, self.api.apply(&action)) {
+                (Action::Create { cidr, .. }, true) => replica.created(&self.api, *cidr),
+                (Action::Delete { block, .. }, false) => replica.ledger.not_deleted(block),
+                _ => {}
             }
         }
         replica
