@@ -128,6 +128,12 @@ impl Ledger {
         reasons
     }
 
+    /// Notes that this leader created this block: a node may begin it before a view shows it, and
+    /// if a backup is restored by then, no view ever does.
+    pub fn created(&mut self, cidr: IpNetwork, uid: String) {
+        self.known.insert(cidr, uid);
+    }
+
     /// Notes that this leader is about to delete this block: its absence will be no surprise.
     pub fn deleting(&mut self, now: Moment, block: &BlockRef) {
         while self.returned.len() >= RETURNED_MAX {

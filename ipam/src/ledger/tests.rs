@@ -141,6 +141,21 @@ fn own_deletions_are_no_surprise_but_their_return_is() {
 }
 
 #[test]
+fn a_creation_that_no_view_ever_showed_is_missed() {
+    let mut view = view();
+    let mut ledger = Ledger::new(at(0), &view);
+    let created = block("10.0.0.32/28", "u3", "b");
+    ledger.created(created.reference.cidr, created.reference.uid.clone());
+    let expected = [Raised::BlockVanished(cidr("10.0.0.32/28"))];
+    assert_eq!(ledger.observe(at(1), &view), expected, "a backup from before it was restored at once");
+    assert!(ledger.observe(at(2), &view).is_empty(), "told once");
+
+    ledger.created(created.reference.cidr, created.reference.uid.clone());
+    view.blocks.insert(created.reference.cidr, created);
+    assert!(ledger.observe(at(3), &view).is_empty(), "it is there");
+}
+
+#[test]
 fn a_leader_begins_later_than_all_before_it() {
     let seconds = i64::try_from(at(0).unix_millis() / 1000).unwrap();
     // (why, epoch in view, expected)

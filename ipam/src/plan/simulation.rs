@@ -157,7 +157,9 @@ impl Replica {
     fn created(&mut self, api: &Api, cidr: IpNetwork) {
         let name = api::prefix::object_name(cidr);
         self.objects.blocks.retain(|block| block.metadata.name.as_deref() != Some(&name));
-        self.objects.blocks.extend(api.blocks.get(&name).cloned());
+        let Some(block) = api.blocks.get(&name) else { return };
+        self.ledger.created(cidr, block.metadata.uid.clone().unwrap_or_default());
+        self.objects.blocks.push(block.clone());
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use futures::stream::{self, StreamExt};
-use kube::Client;
+use kube::{Client, ResourceExt};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -181,7 +181,8 @@ impl Leader {
             match answer {
                 Some(Ok(created)) => {
                     info!(object = %action, "done");
-                    if let Some(block) = created {
+                    if let (Some(block), Action::Create { cidr, .. }) = (created, action) {
+                        ledger.created(*cidr, block.uid().unwrap_or_default());
                         store.created(block);
                     }
                 }
