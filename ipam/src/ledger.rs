@@ -34,6 +34,8 @@ const RETURNED_MAX: usize = 65_536;
 pub enum Raised {
     /// A block vanished that this leader did not delete.
     BlockVanished(IpNetwork),
+    /// This leader created a block, was not answered, and does not see it.
+    CreationInDoubt(IpNetwork),
     /// A block is back that this leader deleted.
     BlockReappeared(IpNetwork),
     /// A pool's annotation went back to an older epoch.
@@ -50,6 +52,9 @@ impl std::fmt::Display for Raised {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::BlockVanished(cidr) => write!(f, "IPBlock {cidr} vanished, and not by this service"),
+            Self::CreationInDoubt(cidr) => {
+                write!(f, "the creation of IPBlock {cidr} was not answered, and it is not there")
+            }
             Self::BlockReappeared(cidr) => write!(f, "IPBlock {cidr} is back after its deletion"),
             Self::PoolWentBack(pool) => write!(f, "IPPool {pool} went back to an older epoch"),
             Self::NewerSeen(epoch) => write!(f, "somebody knows the newer epoch {epoch}"),
@@ -73,6 +78,8 @@ pub struct Ledger {
     epoch: i64,
     raised_at: Moment,
     known: BTreeMap<IpNetwork, String>,
+    /// What was created or not since the last look: the answer did not come.
+    in_doubt: BTreeSet<IpNetwork>,
     deleted: BTreeSet<String>,
     returned: BTreeMap<IpNetwork, Moment>,
     absent: BTreeMap<String, Absence>,
@@ -89,6 +96,7 @@ impl Ledger {
             epoch: view.epoch_max(),
             raised_at: now,
             known: BTreeMap::new(),
+            in_doubt: BTreeSet::new(),
             deleted: BTreeSet::new(),
             returned: BTreeMap::new(),
             absent: BTreeMap::new(),
@@ -113,6 +121,9 @@ impl Ledger {
     /// not as this leader left them. The reasons come back for the log.
     pub fn observe(&mut self, now: Moment, view: &View) -> Vec<Raised> {
         let mut reasons = self.vanished(view);
+        let in_doubt = std::mem::take(&mut self.in_doubt).into_iter();
+        let unseen = in_doubt.filter(|cidr| !view.blocks.contains_key(cidr));
+        reasons.extend(unseen.map(Raised::CreationInDoubt));
         reasons.extend(self.reappeared(view));
         reasons.extend(self.pools_gone_back(view));
         reasons.extend(self.replaced_nodes(view));
@@ -132,6 +143,12 @@ impl Ledger {
     /// if a backup is restored by then, no view ever does.
     pub fn created(&mut self, cidr: IpNetwork, uid: String) {
         self.known.insert(cidr, uid);
+    }
+
+    /// Notes that nobody knows whether this leader created this block, as when the API server
+    /// ended before it answered.
+    pub fn not_answered(&mut self, cidr: IpNetwork) {
+        self.in_doubt.insert(cidr);
     }
 
     /// Notes that this leader is about to delete this block: its absence will be no surprise.

@@ -156,6 +156,25 @@ fn a_creation_that_no_view_ever_showed_is_missed() {
 }
 
 #[test]
+fn a_creation_without_an_answer_is_in_doubt_until_it_is_seen() {
+    let mut view = view();
+    let mut ledger = Ledger::new(at(0), &view);
+    let created = block("10.0.0.32/28", "u3", "b");
+    ledger.not_answered(created.reference.cidr);
+    let expected = [Raised::CreationInDoubt(cidr("10.0.0.32/28"))];
+    assert_eq!(
+        ledger.observe(at(1), &view),
+        expected,
+        "a node may have begun it before a backup was restored"
+    );
+    assert!(ledger.observe(at(2), &view).is_empty(), "told once");
+
+    ledger.not_answered(created.reference.cidr);
+    view.blocks.insert(created.reference.cidr, created);
+    assert!(ledger.observe(at(3), &view).is_empty(), "the watch answered");
+}
+
+#[test]
 fn a_leader_begins_later_than_all_before_it() {
     let seconds = i64::try_from(at(0).unix_millis() / 1000).unwrap();
     // (why, epoch in view, expected)

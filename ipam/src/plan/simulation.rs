@@ -287,6 +287,10 @@ impl World {
                 replica.ledger.deleting(now, block);
             }
             match (&action, self.api.apply(&action)) {
+                // The API server ended before it answered.
+                (Action::Create { cidr, .. }, _) if self.random.one_in(20) => {
+                    replica.ledger.not_answered(*cidr);
+                }
                 (Action::Create { cidr, .. }, true) => replica.created(&self.api, *cidr),
                 (Action::Delete { block, .. }, false) => replica.ledger.not_deleted(block),
                 _ => {}

@@ -187,10 +187,15 @@ impl Leader {
                     }
                 }
                 answer => {
-                    if let Action::Delete { block, .. } = action {
-                        ledger.not_deleted(block);
+                    let error = answer.and_then(Result::err);
+                    match action {
+                        Action::Delete { block, .. } => ledger.not_deleted(block),
+                        Action::Create { cidr, .. } if error.as_ref().is_some_and(is_unanswered) => {
+                            ledger.not_answered(*cidr);
+                        }
+                        _ => {}
                     }
-                    not_done(action, answer.and_then(Result::err).as_ref());
+                    not_done(action, error.as_ref());
                 }
             }
         }
@@ -231,6 +236,12 @@ impl Leader {
             }
         }
     }
+}
+
+/// Whether nothing was answered: then the request may have been carried out all the same. An API
+/// server that says 500 is alive; a broken webhook must not make every node echo an epoch a second.
+fn is_unanswered(error: &kube::Error) -> bool {
+    !matches!(error, kube::Error::Api(_))
 }
 
 /// A conflict means that the plan was older than the objects: the next one knows better.
