@@ -81,6 +81,12 @@ pub struct BGPPeerSpec {
     #[serde(default)]
     pub source_address: SourceAddress,
 
+    /// How often the nodes' own AS number may stand in the path of a route from this router; 0 to 10. With 1 nodes of one
+    /// AS learn each other's routes from routers of another AS.
+    #[serde(rename = "numAllowedLocalASNumbers", default)]
+    #[schemars(range(max = 10))]
+    pub allowed_local_as_numbers: u8,
+
     /// How many prefixes of each family the router may announce; any number where it is not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_prefixes: Option<MaxPrefixesSpec>,
@@ -107,6 +113,7 @@ impl BGPPeerSpec {
             ttl_security: None,
             ebgp_multihop: None,
             source_address: SourceAddress::default(),
+            allowed_local_as_numbers: 0,
             max_prefixes: None,
             shutdown: None,
         }

@@ -124,6 +124,10 @@ pub struct NeighborConfig {
     /// How many hops an external neighbor may be away; 1 if none.
     #[serde(default)]
     pub ebgp_multihop: Option<u8>,
+    /// How often our own AS may stand in the path of a route from this neighbor; 0 to 10. One lets sites of one AS learn
+    /// each other's routes through another AS.
+    #[serde(default)]
+    pub allow_as_in: u8,
     /// Whether BFD watches the way to the neighbor, and how often; not if none. Several hops (RFC 5883) for internal
     /// neighbors and by `ebgp_multihop` or `ttl_security_hops`.
     #[serde(default)]
@@ -250,6 +254,7 @@ impl NeighborConfig {
             bfd: None,
             ttl_security_hops: None,
             password: None,
+            allow_as_in: 0,
             max_prefixes: None,
             hold: None,
         }

@@ -378,3 +378,28 @@ fn many_prefixes_go_out_in_few_messages() {
     let sent = network.nodes[0].messages_sent - before;
     assert!(sent <= 4, "{sent} messages for 2000 prefixes of 4 octets");
 }
+
+#[test]
+fn nodes_of_one_as_hear_of_each_other_through_another_only_where_that_is_allowed() {
+    // (why, how often our AS may be in the path, gateways of the other node's prefix)
+    for (why, allow_as_in, expected) in [("a loop", 0, vec![]), ("allowed", 1, vec!["10.0.0.2"])] {
+        let mut network = Network::new(7);
+        let one = network.add("one", 64512, &["10.0.0.1", "fd00::1"]);
+        let tor = network.add("tor", 64601, &["10.0.0.2", "fd00::2"]);
+        let other = network.add("other", 64512, &["10.0.0.3", "fd00::3"]);
+        network.join(one, tor);
+        network.join(other, tor);
+        for node in [one, other] {
+            network.nodes[node].config.neighbors[0].allow_as_in = allow_as_in;
+            network.nodes[node].config.neighbors[0].export = ExportPolicy::OriginatedOnly;
+        }
+        start_all(&mut network, &[&["10.1.0.0/24"], &[], &["10.3.0.0/24"]]);
+        settle(&mut network);
+        assert_eq!(network.gateways(one, "10.3.0.0/24"), expected, "{why}");
+        // What comes back of one's own is never used.
+        assert_eq!(network.gateways(one, "10.1.0.0/24"), Vec::<String>::new(), "{why}");
+        network.originate(other, &[]);
+        network.run_secs(2);
+        assert_eq!(network.gateways(one, "10.3.0.0/24"), Vec::<String>::new(), "{why}: withdrawn");
+    }
+}

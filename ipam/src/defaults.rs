@@ -134,7 +134,15 @@ fn asn(data: &BTreeMap<String, String>) -> Result<u32, InvalidValue> {
 
 fn peers(data: &BTreeMap<String, String>) -> Result<Vec<BGPPeer>, InvalidValue> {
     let text = data.get(TOR_PEERS_KEY).map(String::as_str).unwrap_or_default();
-    tor_peers::parse(text).map_err(|problem| InvalidValue { key: TOR_PEERS_KEY, problem })
+    let mut peers = tor_peers::parse(text).map_err(|problem| InvalidValue { key: TOR_PEERS_KEY, problem })?;
+    if matches!(asn_label(data), Ok(None)) {
+        for peer in &mut peers {
+            // Nodes of one AS learn each other's routes from a router of another one, whether it replaces their number
+            // or not. They announce nothing but their own, so that no loop can form.
+            peer.spec.allowed_local_as_numbers = 1;
+        }
+    }
+    Ok(peers)
 }
 
 fn asn_label(data: &BTreeMap<String, String>) -> Result<Option<String>, InvalidValue> {

@@ -16,6 +16,9 @@ const RESTART_TIME_SECS_MAX: u16 = 4095;
 /// The text of a shutdown has one octet for its length (RFC 9003 section 2).
 const SHUTDOWN_TEXT_BYTES_MAX: usize = 255;
 
+/// As other routers allow.
+const ALLOW_AS_IN_MAX: u8 = 10;
+
 /// Shorter intervals are noise on a busy machine; longer ones are no faster than the hold timer.
 const BFD_INTERVAL_MILLIS: RangeInclusive<u32> = 10..=60_000;
 
@@ -123,6 +126,10 @@ impl NeighborConfig {
             errors.push(error(&self.field("families"), "a session needs a family", remedy));
         }
         errors.extend(self.check_protection());
+        if self.allow_as_in > ALLOW_AS_IN_MAX {
+            let problem = format!("{} would let loops grow long", self.allow_as_in);
+            errors.push(error(&self.field("allow_as_in"), problem, "give 0 to 10; 1 is usual"));
+        }
         if self.max_prefixes.is_some_and(|max| max.limit == 0) {
             let remedy = "give at least 1, or leave max_prefixes out";
             errors.push(error(&self.field("max_prefixes.limit"), "0 would take nothing", remedy));

@@ -16,7 +16,7 @@ type Change = fn(&mut SpeakerConfig);
 #[expect(clippy::too_many_lines, reason = "one table")]
 fn what_cannot_work_is_named() {
     // (why, change, the field that is named; empty: it works)
-    let cases: [(&str, Change, &str); 32] = [
+    let cases: [(&str, Change, &str); 34] = [
         ("as it is", |_| {}, ""),
         ("AS 0", |config| config.asn = 0, "asn"),
         ("hold time 1", |config| config.hold_time_secs = 1, "hold_time_secs"),
@@ -65,6 +65,8 @@ fn what_cannot_work_is_named() {
         ("long password", |config| set_password(config, 81), "neighbors.tor-1.password"),
         ("text", |config| set_hold(config, 255), ""),
         ("long text", |config| set_hold(config, 256), "neighbors.tor-1.hold"),
+        ("our AS ten times", |config| config.neighbors[0].allow_as_in = 10, ""),
+        ("our AS too often", |config| config.neighbors[0].allow_as_in = 11, "neighbors.tor-1.allow_as_in"),
         ("no prefix", |config| set_max_prefixes(config, 0), "neighbors.tor-1.max_prefixes.limit"),
         ("multicast", |config| set_address(config, "224.0.0.1"), "neighbors.tor-1.address"),
         ("nowhere", |config| set_address(config, "::"), "neighbors.tor-1.address"),
@@ -128,7 +130,7 @@ fn everything_that_is_wrong_is_said_at_once() {
 #[expect(clippy::too_many_lines, reason = "one table")]
 fn only_sessions_that_must_reset_do() {
     // (change, reset with reasons, updated)
-    let cases: [(&str, Change, &[(&str, &[&str])], &[&str]); 22] = [
+    let cases: [(&str, Change, &[(&str, &[&str])], &[&str]); 23] = [
         ("nothing", |_| {}, &[], &[]),
         ("asn", |c| c.asn = 1, &[("tor-1", &["asn"]), ("peer", &["asn"])], &[]),
         (
@@ -189,6 +191,7 @@ fn only_sessions_that_must_reset_do() {
             &[("peer", &["ttl_security_hops"])],
             &[],
         ),
+        ("our AS in the path", |c| c.neighbors[0].allow_as_in = 1, &[], &["tor-1"]),
         ("max prefixes", |c| set_max_prefixes(c, 9), &[], &["tor-1"]),
         ("export", |c| c.neighbors[0].export = ExportPolicy::OriginatedOnly, &[], &["tor-1"]),
         ("name", |c| c.neighbors[0].name = "other".to_owned(), &[], &["other"]),

@@ -20,6 +20,8 @@ pub(crate) struct ImportContext<'a> {
     pub(crate) import_default_routes: bool,
     /// Every address that is known to be ours.
     pub(crate) own_addresses: &'a BTreeSet<IpAddr>,
+    /// How often our AS may stand in the path: sites of one AS that are joined by another one.
+    pub(crate) own_asns_max: usize,
     /// More prefixes of a family than that are not taken from this neighbor.
     pub(crate) prefixes_max: Option<usize>,
 }
@@ -40,7 +42,7 @@ pub(crate) enum Rejection {
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::AsLoop => "our own AS is in the AS path",
+            Self::AsLoop => "our own AS is in the AS path (allow_as_in)",
             Self::OriginatorLoop => "we are its originator",
             Self::ClusterLoop => "our own cluster reflected it",
             Self::DefaultRoute => "default routes are not imported (import_default_routes)",
@@ -59,7 +61,7 @@ pub(crate) fn import(
     (next_hop, attributes): (&NextHop, &Attributes),
 ) -> Option<Rejection> {
     let loops = [
-        (attributes.as_path.occurrences(context.asn) > 0, Rejection::AsLoop),
+        (attributes.as_path.occurrences(context.asn) > context.own_asns_max, Rejection::AsLoop),
         (attributes.originator_id == Some(context.router_id), Rejection::OriginatorLoop),
         (attributes.cluster_list.contains(&context.router_id.get()), Rejection::ClusterLoop),
         (prefix.prefix() == 0 && !context.import_default_routes, Rejection::DefaultRoute),

@@ -60,10 +60,19 @@ fn what_is_fit_for_the_decision() {
             router_id,
             import_default_routes: false,
             own_addresses: &own_addresses,
+            own_asns_max: 0,
             prefixes_max: None,
         };
         let next_hop = NextHop::new(next_hop.parse().unwrap());
         assert_eq!(import(&context, &network(prefix), (&next_hop, &attributes)), expected, "{why}");
+        context.own_asns_max = 1;
+        let allowed = expected.filter(|rejection| *rejection != Rejection::AsLoop);
+        assert_eq!(
+            import(&context, &network(prefix), (&next_hop, &attributes)),
+            allowed,
+            "{why}, our AS may be there once"
+        );
+        context.own_asns_max = 0;
         context.import_default_routes = true;
         let expected = expected.filter(|rejection| *rejection != Rejection::DefaultRoute);
         assert_eq!(

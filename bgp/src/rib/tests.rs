@@ -48,7 +48,14 @@ fn announcement(peer: u8, prefixes: &[u8], variant: u8) -> Announcement {
 
 fn import_context(own_addresses: &BTreeSet<IpAddr>) -> ImportContext<'_> {
     let router_id = RouterId::new(99).unwrap();
-    ImportContext { asn: ASN, router_id, import_default_routes: false, own_addresses, prefixes_max: None }
+    ImportContext {
+        asn: ASN,
+        router_id,
+        import_default_routes: false,
+        own_addresses,
+        own_asns_max: 0,
+        prefixes_max: None,
+    }
 }
 
 fn announce(rib: &mut Rib, peer: u8, prefixes: &[u8], variant: u8) {

@@ -113,6 +113,7 @@ impl Speaker {
             router_id: self.config.router_id,
             import_default_routes: own_word.unwrap_or(self.config.import_default_routes),
             own_addresses,
+            own_asns_max: self.neighbor(address).map_or(0, |neighbor| usize::from(neighbor.allow_as_in)),
             prefixes_max: max_prefixes
                 .filter(|max| max.action == MaxPrefixesAction::Discard)
                 .map(|max| max.limit),

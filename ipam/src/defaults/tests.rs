@@ -107,6 +107,19 @@ fn values_that_are_not_name_key_and_remedy() {
 }
 
 #[test]
+fn nodes_of_one_as_hear_of_each_other_from_their_routers() {
+    let common = [("podCIDRs", "10.244.0.0/16"), ("torPeers", "rack-1: as 64601, 10.10.1.251, 10.10.1.252")];
+    // (why, label of the nodes' own numbers, how often theirs may be in the path)
+    let cases = [("one number for all", "", 1), ("each its own", "example.com/asn", 0)];
+    for (why, label, expected) in cases {
+        let data = [common[0], common[1], ("asnNodeLabel", label)];
+        let peers = read(&data).unwrap().peers;
+        let allowed: Vec<u8> = peers.iter().map(|peer| peer.spec.allowed_local_as_numbers).collect();
+        assert_eq!(allowed, [expected; 2], "{why}");
+    }
+}
+
+#[test]
 fn nodes_peer_with_each_other_unless_routers_are_given() {
     let cidr = ("podCIDRs", "10.244.0.0/16");
     // (why, routers, mesh, number of peers)

@@ -81,6 +81,7 @@ fn neighbor(
     if spec.source_address == SourceAddress::UseNodeIP {
         neighbor.local_address = Some(own_address(address, node)?);
     }
+    neighbor.allow_as_in = spec.allowed_local_as_numbers;
     neighbor.max_prefixes = spec.max_prefixes.map(max_prefixes);
     neighbor.hold = spec.shutdown.clone().map(Hold::Shutdown);
     neighbor.check(asn).map_err(|errors| errors.to_string())?;

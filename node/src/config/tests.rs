@@ -212,6 +212,7 @@ fn fields_of_a_peer_reach_its_session() {
     let first = |desired: Desired| desired.speaker.neighbors.into_iter().next().unwrap();
     assert_eq!(first(with(|spec| spec.ttl_security = Some(2))).ttl_security_hops, Some(2));
     assert_eq!(first(with(|spec| spec.ebgp_multihop = Some(3))).ebgp_multihop, Some(3));
+    assert_eq!(first(with(|spec| spec.allowed_local_as_numbers = 1)).allow_as_in, 1);
     assert_eq!(first(with(|_| {})).local_address, None);
     let own = first(with(|spec| spec.source_address = api::bgp_peer::SourceAddress::UseNodeIP));
     assert_eq!(own.local_address, Some("10.0.0.1".parse().unwrap()));
