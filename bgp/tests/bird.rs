@@ -34,8 +34,8 @@ fn config() -> SpeakerConfig {
     lab::config(65001, ["10.0.0.1", "fd00::1"], neighbor)
 }
 
-async fn established(restart: RestartMode, bird: &Bird) -> Router {
-    let mut router = Router::start(config(), restart, "10.0.0.1").await;
+async fn established(config: SpeakerConfig, restart: RestartMode, bird: &Bird) -> Router {
+    let mut router = Router::start(config, restart, "10.0.0.1").await;
     router.originate(&["10.1.0.0/24", "fd01::/64"]).await;
     router.until_established().await;
     router.until("routes of BIRD", |router| router.table.len() == 2).await;
@@ -47,7 +47,7 @@ async fn established(restart: RestartMode, bird: &Bird) -> Router {
 fn routes_of_both_families_both_ways() {
     isolated(&[], || async {
         let bird = Bird::start("routes", CONFIG);
-        let mut router = established(RestartMode::Fresh, &bird).await;
+        let mut router = established(config(), RestartMode::Fresh, &bird).await;
         assert_eq!(router.gateways("10.2.0.0/24"), ["10.0.0.2"]);
         assert_eq!(router.gateways("fd02::/64"), ["fd00::2"]);
         bird.until("show route all 10.1.0.0/24", &["via 10.0.0.1 on there", "BGP.as_path: 65001"]).await;
@@ -67,7 +67,7 @@ fn routes_of_both_families_both_ways() {
 fn bird_restarts_and_we_help() {
     isolated(&[], || async {
         let mut bird = Bird::start("helped", CONFIG);
-        let mut router = established(RestartMode::Fresh, &bird).await;
+        let mut router = established(config(), RestartMode::Fresh, &bird).await;
         bird.kill();
         router.until("the loss", |router| !router.is_established()).await;
         assert_eq!(router.table.len(), 2, "the routes stay");
@@ -84,7 +84,7 @@ fn bird_restarts_and_we_help() {
 fn we_restart_and_bird_helps() {
     isolated(&[], || async {
         let bird = Bird::start("helping", CONFIG);
-        let router = established(RestartMode::Fresh, &bird).await;
+        let router = established(config(), RestartMode::Fresh, &bird).await;
         bird.until("show route protocol tortie", &["10.1.0.0/24", "fd01::/64"]).await;
         router.stop(Stop::Silent).await;
         bird.until("show protocols all tortie", &["Neighbor graceful restart active"]).await;
@@ -117,12 +117,8 @@ fn watched() -> SpeakerConfig {
 }
 
 async fn watched_session(restart: RestartMode, bird: &Bird) -> Router {
-    let mut router = Router::start(watched(), restart, "10.0.0.1").await;
-    router.originate(&["10.1.0.0/24", "fd01::/64"]).await;
-    router.until_established().await;
-    router.until("routes of BIRD", |router| router.table.len() == 2).await;
+    let router = established(watched(), restart, bird).await;
     bird.until("show bfd sessions", &["Up"]).await;
-    bird.until("show protocols all tortie", &["Established"]).await;
     router
 }
 

@@ -19,6 +19,8 @@ mod oci;
 mod sbom;
 mod tar;
 
+pub(crate) use oci::architecture;
+
 /// The name by which the manifests ask for the image.
 pub const REFERENCE: &str = concat!("tortie.dev/tortie:", env!("CARGO_PKG_VERSION"));
 

@@ -216,11 +216,7 @@ impl Lab {
         limit: Duration,
         check: impl AsyncFnMut() -> Option<T>,
     ) -> Result<T, LabError> {
-        wait::until(limit, check).await.ok_or_else(|| LabError::Overdue {
-            what: what.into(),
-            limit_secs: limit.as_secs(),
-            directory: self.underlay.directory().path().display().to_string(),
-        })
+        self.underlay.until(what, limit, check).await
     }
 
     /// The process that holds an endpoint's namespaces, for `setns` and `nsenter`.

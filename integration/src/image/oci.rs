@@ -98,7 +98,7 @@ fn config(layer: &Blob) -> Value {
 }
 
 /// This machine's architecture, which the programs are built for, as images call it.
-fn architecture() -> &'static str {
+pub(crate) fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",

@@ -85,11 +85,7 @@ impl KubeadmLab {
         limit: Duration,
         check: impl AsyncFnMut() -> Option<T>,
     ) -> Result<T, LabError> {
-        until(limit, check).await.ok_or_else(|| LabError::Overdue {
-            what: what.into(),
-            limit_secs: limit.as_secs(),
-            directory: self.underlay.directory().path().display().to_string(),
-        })
+        self.underlay.until(what, limit, check).await
     }
 
     pub(super) async fn label(&self, node: &Node) -> Result<(), LabError> {

@@ -8,6 +8,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use crate::image::architecture;
+
 /// Length of a block of a tar archive, in bytes (POSIX.1-2017, pax, ustar interchange format).
 const BLOCK: usize = 512;
 const LAYER_TYPE: &str = "application/vnd.oci.image.layer.v1.tar";
@@ -151,15 +153,6 @@ fn blob(kind: &str, digest: &str, length: usize) -> Value {
 fn digest(content: &[u8]) -> String {
     let bytes = Sha256::digest(content);
     bytes.iter().fold("sha256:".to_owned(), |text, byte| text + &format!("{byte:02x}"))
-}
-
-/// The name by which images know the machine's processor.
-fn architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    }
 }
 
 #[cfg(test)]

@@ -6,17 +6,20 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
 use tokio::process::Child;
 
 use super::directory::Directory;
+use super::error::LabError;
 use super::fabric::Fabric;
 use super::netns::NetworkNamespace;
 use super::process::{Launch, Place, Spawner, SpawnerThread};
 use super::programs::Programs;
 use super::router_config;
 use super::topology::{Router, RouterKind, Space, Topology};
+use super::wait::until;
 use crate::probe::server::{LISTENING, Port};
 use crate::probe::{Answer, Job};
 
@@ -59,6 +62,23 @@ impl Underlay {
     /// The values that it was built from.
     pub fn topology(&self) -> &Topology {
         &self.topology
+    }
+
+    /// What `check` gave, asked again and again until it gives something.
+    ///
+    /// # Errors
+    /// `Overdue` when it never did.
+    pub async fn until<T>(
+        &self,
+        what: &str,
+        limit: Duration,
+        check: impl AsyncFnMut() -> Option<T>,
+    ) -> Result<T, LabError> {
+        until(limit, check).await.ok_or_else(|| LabError::Overdue {
+            what: what.into(),
+            limit_secs: limit.as_secs(),
+            directory: self.directory.path().display().to_string(),
+        })
     }
 
     /// Its directory.
