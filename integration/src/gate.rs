@@ -8,6 +8,7 @@
 //! A failure, a skip, a missing tool or a test file without a test fails the whole; nothing is passed over in silence.
 
 mod count;
+mod failures;
 mod tools;
 
 use std::{
@@ -22,6 +23,7 @@ use anyhow::{Context, Result, bail};
 use crate::checkout::{self, cargo};
 use crate::lab::testing::API_VARIABLE;
 use count::Counts;
+use failures::Failures;
 
 /// Crates whose core must build alone.
 const CORES: [&str; 4] = ["bgp", "cni", "felix", "ipam"];
@@ -53,12 +55,14 @@ pub fn run() -> Result<()> {
         check(&root, &format!("core of {core} alone"), &["check", "-p", core, "--no-default-features"], &[])?;
     }
     check(&root, "binaries", &["build", "--workspace", "--bins"], &[])?;
-    let all = tests(&root, &["test", "--workspace", "--no-fail-fast"], "embedded")?;
+    let mut failures = Failures::default();
+    let all = tests(&root, &["test", "--workspace", "--no-fail-fast"], "embedded", &mut failures)?;
     let of_clusters: Vec<&str> = ON_BOTH_SERVERS.iter().flat_map(|test| ["--test", test]).collect();
     let again = [&["test", "--workspace", "--no-fail-fast"][..], &of_clusters].concat();
-    let again = tests(&root, &again, "etcd")?;
+    let again = tests(&root, &again, "etcd", &mut failures)?;
     say("== fuzz targets");
     let fuzz = crate::soak::short_fuzz(&root);
+    say(&failures.to_string());
     say(&format!("everything took {} s", started.elapsed().as_secs()));
     say(&format!("all tests, on the embedded API server: {all}"));
     say(&format!("{}, on kube-apiserver with etcd: {again}", ON_BOTH_SERVERS.join(", ")));
@@ -79,7 +83,7 @@ fn check(root: &Path, what: &str, arguments: &[&str], environment: &[(&str, &str
 }
 
 /// Runs tests to their end, their labs on this API server, passing their output on.
-fn tests(root: &Path, arguments: &[&str], api: &str) -> Result<Counts> {
+fn tests(root: &Path, arguments: &[&str], api: &str, failures: &mut Failures) -> Result<Counts> {
     let arguments = [arguments, &IN_TURN].concat();
     say(&format!("== tests: {API_VARIABLE}={api} cargo {}", arguments.join(" ")));
     let mut child = cargo(root, &arguments)
@@ -94,6 +98,7 @@ fn tests(root: &Path, arguments: &[&str], api: &str) -> Result<Counts> {
     for line in BufReader::new(output).lines() {
         let line = line?;
         counts.read(&line);
+        failures.read(&line);
         say(&line);
     }
     counts.exited_well = child.wait()?.success();

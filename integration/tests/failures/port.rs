@@ -40,7 +40,6 @@ async fn a_port_in_use_keeps_nothing_but_bgp_waiting() {
     let network = lab.underlay().network(&Space::Node(NODE.into())).unwrap();
     let other = network.inside(|| TcpListener::bind("0.0.0.0:179")).unwrap();
     lab.resume_daemon(NODE).await.unwrap();
-    let daemon = lab.daemon_pid(NODE).unwrap();
     let message = lab
         .until("the condition Routing", LIMIT, async || {
             let (status, message) = condition(&lab, "Routing").await?;
@@ -49,6 +48,9 @@ async fn a_port_in_use_keeps_nothing_but_bgp_waiting() {
         .await
         .unwrap();
     assert!(message.contains("0.0.0.0:179") && message.contains("Node node-1"), "{message}");
+    // It said so itself, hence it runs.
+    let daemon = lab.daemon_pid(NODE).unwrap();
+    assert!(daemon.is_some(), "a daemon waits for the port");
     // The service gives blocks, the plugin is served, policy is obeyed.
     create_pod(&lab, "late", NODE).await;
     lab.pods_ready("app").await.unwrap();
