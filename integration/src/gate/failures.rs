@@ -143,7 +143,10 @@ test result: FAILED. 1 passed; 2 failed; 0 ignored";
         }
         let text = failures.to_string();
         assert_eq!(text.lines().count(), TESTS_MAX * (1 + BEFORE_MAX + PANIC_MAX) + 1);
-        assert!(text.contains("said 99") && !text.contains("said 93\n") && text.contains("why 22\n"), "{text}");
+        assert!(
+            text.contains("said 99") && !text.contains("said 93\n") && text.contains("why 22\n"),
+            "{text}"
+        );
         assert!(text.ends_with("== and 3 more, see above\n"), "{text}");
     }
 }
