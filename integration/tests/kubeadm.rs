@@ -27,7 +27,7 @@ async fn a_real_cluster_does_what_its_users_expect() {
     services::a_node_port_answers_pods_nodes_and_hosts_beyond_the_tor(&scene).await;
     policy::only_the_front_end_reaches_the_directory(&scene).await;
     life::thirty_pods_reach_each_other_by_both_families(&scene).await;
-    upgrade::a_rolling_restart_loses_no_packet(&scene).await;
+    upgrade::rolling_restarts_lose_no_packet(&scene).await;
     services::kube_proxy_changes_to_iptables(&scene).await;
     services::a_node_port_answers_pods_nodes_and_hosts_beyond_the_tor(&scene).await;
     life::a_drained_node_is_empty_and_fills_again(&scene).await;

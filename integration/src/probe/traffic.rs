@@ -63,8 +63,9 @@ impl Tally {
     }
 }
 
-/// Answers that are under way when the traffic stops still count.
-const LAST_ANSWERS: Duration = Duration::from_millis(300);
+/// Answers that are under way when the traffic stops still count, also those that a busy machine is late with; it is
+/// waited for only while one is missing.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
 /// Answers are shorter: number, name, address.
 const ANSWER_BYTES_MAX: usize = 256;
 
