@@ -32,6 +32,8 @@ use crate::probe::Protocol;
 /// Between two tries of the same thing: the first, and the most after doubling.
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// A server that went away in the middle of a request may never answer it; the client alone would wait for minutes.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// How long the readiness probe waits for one connection.
 const READINESS_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -207,15 +209,17 @@ impl Life {
         let patch = patch(&self.pod, &self.node.addresses, addresses, &stage, Timestamp::now());
         let mut pause = Backoff::new();
         loop {
-            match self.api().patch_status(self.name(), &PatchParams::default(), &Patch::Merge(&patch)).await {
-                Ok(_) => break,
-                Err(kube::Error::Api(status)) => {
+            let (api, parameters) = (self.api(), PatchParams::default());
+            let patching = api.patch_status(self.name(), &parameters, &Patch::Merge(&patch));
+            match tokio::time::timeout(ANSWER_LIMIT, patching).await {
+                Ok(Ok(_)) => break,
+                Ok(Err(kube::Error::Api(status))) => {
                     tracing::warn!(pod = self.name(), error = %status.message, "its status was refused");
                     break;
                 }
                 // The network does not wait for a server that is down.
-                Err(_) if matches!(stage, Stage::Waiting(_)) => return,
-                Err(_) => pause.wait().await,
+                Ok(Err(_)) | Err(_) if matches!(stage, Stage::Waiting(_)) => return,
+                Ok(Err(_)) | Err(_) => pause.wait().await,
             }
         }
         self.said = Some(stage);
