@@ -209,8 +209,8 @@ impl Life {
         let patch = patch(&self.pod, &self.node.addresses, addresses, &stage, Timestamp::now());
         let mut pause = Backoff::new();
         loop {
-            let (api, parameters) = (self.api(), PatchParams::default());
-            let patching = api.patch_status(self.name(), &parameters, &Patch::Merge(&patch));
+            let (api, parameters, merge) = (self.api(), PatchParams::default(), Patch::Merge(&patch));
+            let patching = api.patch_status(self.name(), &parameters, &merge);
             match tokio::time::timeout(ANSWER_LIMIT, patching).await {
                 Ok(Ok(_)) => break,
                 Ok(Err(kube::Error::Api(status))) => {
