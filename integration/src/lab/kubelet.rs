@@ -11,11 +11,13 @@ use std::fs::File;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::PostParams;
 use kube::runtime::WatchStreamExt as _;
+use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client};
 use serde_json::json;
@@ -43,6 +45,24 @@ pub(super) struct NodeHandle {
     pub(super) cni_directory: PathBuf,
 }
 
+/// Between two tries of a watch that failed. Doubling pauses would make a pod after an outage wait for half a minute on
+/// the lab alone.
+const RETRY: Duration = Duration::from_millis(500);
+
+struct Steady;
+
+impl Iterator for Steady {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        Some(RETRY)
+    }
+}
+
+impl Backoff for Steady {
+    fn reset(&mut self) {}
+}
+
 /// What all pods' tasks share.
 pub(super) struct Kubelet {
     pub(super) client: Client,
@@ -56,7 +76,7 @@ pub(super) struct Kubelet {
 /// Runs until the task is aborted; then all pods' tasks end with it.
 pub(super) async fn run(kubelet: Arc<Kubelet>) {
     let mut events = watcher::watcher(Api::<Pod>::all(kubelet.client.clone()), watcher::Config::default())
-        .default_backoff()
+        .backoff(Steady)
         .boxed();
     let mut state = Loop {
         kubelet,
