@@ -20,6 +20,8 @@ use crate::lab::underlay::Underlay;
 
 /// Until a machine has booted; a second or two on an idle machine.
 const BOOT_LIMIT: Duration = Duration::from_mins(2);
+/// Tries to flush a family's routes, each of which takes at least one away: more than a lab's nodes have.
+const FLUSHES_MAX: usize = 64;
 /// Metric of the route that a server has from its set-up; any that BGP brings is preferred.
 const SETUP_METRIC: u32 = 20_000;
 /// Plugins of the reference kind that every machine has.
@@ -131,10 +133,22 @@ impl Machine {
         let groups = self.groups.clone();
         tokio::task::spawn_blocking(move || groups.empty()).await.map_err(io::Error::other)??;
         // A booting machine has an empty network; this one's namespace lives on because its cables end in it.
-        self.in_network(underlay, "ip", &["route", "flush", "table", "main"], "").await?;
-        self.in_network(underlay, "ip", &["-6", "route", "flush", "table", "main"], "").await?;
+        self.flush_routes(underlay, "-4").await?;
+        self.flush_routes(underlay, "-6").await?;
         self.in_network(underlay, "nft", &["flush", "ruleset"], "").await?;
         self.in_network(underlay, "conntrack", &["-F"], "").await
+    }
+
+    /// The kernel takes routes away by itself when links go down, also while we do; `ip` then fails on the first that it
+    /// does not find any more, and the others are still there.
+    async fn flush_routes(&self, underlay: &Underlay, family: &str) -> io::Result<()> {
+        let flush = [family, "route", "flush", "table", "main"];
+        for _ in 1..FLUSHES_MAX {
+            if self.in_network(underlay, "ip", &flush, "").await.is_ok() {
+                return Ok(());
+            }
+        }
+        self.in_network(underlay, "ip", &flush, "").await
     }
 
     async fn in_network(
